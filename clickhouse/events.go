@@ -1,0 +1,114 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/ext"
+
+	"leadevents"
+)
+
+// insertEvents names the columns in the order Rows has them.
+const insertEvents = `INSERT INTO lead_events (organization_id, event_type, phone, occurred_at, metadata, ingested_at, batch_id)`
+
+// InsertEvents stores rows as one native columnar block and waits until the
+// server has them, and their state rows through the view. An insert is atomic
+// per partition, not across: after an error any part of the rows may be there.
+// Sending the identical rows with the same token again adds only what is
+// missing (the server's deduplication log; behind it the sorting key). The
+// query runs under queryID, by which [DB.Kill] ends it.
+func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, queryID string) error {
+	ctx = clickhouse.Context(ctx,
+		clickhouse.WithQueryID(queryID),
+		clickhouse.WithSettings(clickhouse.Settings{
+			"async_insert":               0,
+			"insert_deduplicate":         1,
+			"insert_deduplication_token": token,
+			"deduplicate_blocks_in_dependent_materialized_views": 1,
+			// One block: the token names a block, and a block split by the server
+			// would be several under one token.
+			"max_insert_block_size":           1 << 20,
+			"max_partitions_per_insert_block": 0, // our partitions are years: at most 130 of them exist
+			// Our types come as plain strings; the server builds the dictionary.
+			// clickhouse-go's LowCardinality goes through reflection row by row.
+			"low_cardinality_allow_in_native_format": 0,
+		}))
+	batch, err := db.conn.PrepareBatch(ctx, insertEvents)
+	if err != nil {
+		return fmt.Errorf("prepare the insert of %d rows: %w", rows.Len(), err)
+	}
+	ingested := make([]int64, rows.Len())
+	for i := range ingested {
+		ingested[i] = int64(rows.IngestedAt)
+	}
+	for i, column := range []any{rows.Orgs, rows.EventTypes, rows.Phones, rows.OccurredAt, rows.Metadata, ingested, rows.BatchIDs} {
+		if err := batch.Column(i).Append(column); err != nil {
+			_ = batch.Abort()
+			return fmt.Errorf("append column %d of %d rows: %w", i, rows.Len(), err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert %d rows: %w", rows.Len(), err)
+	}
+	return nil
+}
+
+// Kill ends the query that runs under queryID, and waits until it has ended. A
+// query that is not there any more is no error.
+func (db *DB) Kill(ctx context.Context, queryID string) error {
+	err := db.conn.Exec(params(ctx, clickhouse.Parameters{"id": queryID}),
+		`KILL QUERY WHERE query_id = {id:String} SYNC FORMAT Null`)
+	if err != nil {
+		return fmt.Errorf("end query %s: %w", queryID, err)
+	}
+	return nil
+}
+
+// FindKeys reads every stored version of the given keys, which belong to one
+// type of one organization. The answer is in no order. Memory is bounded by the
+// keys: 16 bytes each on the server, and one row a stored version here.
+func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error) {
+	table, err := ext.NewTable("keys",
+		ext.Column("occurred_at", "DateTime64(3, 'UTC')"), // with the space: without it clickhouse-go reads the zone wrong
+		ext.Column("phone", "UInt64"))
+	if err != nil {
+		return nil, fmt.Errorf("describe the keys to find: %w", err)
+	}
+	if _, err := table.Block().Columns[0].Append(occurredAt); err != nil {
+		return nil, fmt.Errorf("append the times of %d keys to find: %w", len(occurredAt), err)
+	}
+	if _, err := table.Block().Columns[1].Append(phones); err != nil {
+		return nil, fmt.Errorf("append the phones of %d keys to find: %w", len(phones), err)
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(table), clickhouse.WithParameters(clickhouse.Parameters{
+		"organization": strconv.FormatUint(uint64(org), 10),
+		"event_type":   eventType,
+	}))
+	result, err := db.conn.Query(ctx, sqlText("keys_find"))
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("find %d keys: %w", len(phones), err))
+	}
+	defer result.Close()
+	var (
+		found              []leadevents.StoredKey
+		occurred, ingested time.Time
+		phone, batch       uint64
+	)
+	for result.Next() {
+		if err := result.Scan(&occurred, &phone, &batch, &ingested); err != nil {
+			return nil, unavailable(fmt.Errorf("read found keys: %w", err))
+		}
+		found = append(found, leadevents.StoredKey{
+			Phone: leadevents.Phone(phone), OccurredAt: leadevents.MillisOf(occurred),
+			Batch: leadevents.BatchID(batch), IngestedAt: leadevents.MillisOf(ingested),
+		})
+	}
+	if err := result.Err(); err != nil {
+		return nil, unavailable(fmt.Errorf("read found keys: %w", err))
+	}
+	return found, nil
+}
