@@ -1,0 +1,49 @@
+package configs
+
+import "time"
+
+// deadlinesPerShortHorizon: a key must be remembered long after the last moment
+// at which the request that stored it, or another that raced it, can still act.
+// One deadline would do if every clock and every pause were kind; ten leave room
+// for a server that was suspended, a failover and a retry.
+const deadlinesPerShortHorizon = 10
+
+// rules checks what must hold between two values.
+func (s *Settings) rules(faults *Faults) {
+	rule := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults.add("settings", format, args...)
+		}
+	}
+	l := s.Ledger
+	rule(l.ShortHorizon >= deadlinesPerShortHorizon*l.Deadline,
+		"ledger.short_horizon is %s: it must be at least %d × ledger.deadline (%s), so at least %s",
+		l.ShortHorizon, deadlinesPerShortHorizon, l.Deadline, deadlinesPerShortHorizon*l.Deadline)
+	rule(l.Horizon >= l.ShortHorizon,
+		"ledger.horizon is %s: it must be at least ledger.short_horizon (%s)", l.Horizon, l.ShortHorizon)
+	rule(l.Margin <= l.ShortHorizon/deadlinesPerShortHorizon,
+		"ledger.margin is %s: it must be at most a tenth of ledger.short_horizon, so at most %s",
+		l.Margin, (l.ShortHorizon / deadlinesPerShortHorizon).Round(time.Millisecond))
+	// A store whose outcome is unknown is sent once more within the deadline, and
+	// the seal must still fit behind it.
+	rule(2*s.ClickHouse.InsertTimeout < l.Deadline,
+		"clickhouse.insert_timeout is %s: it must be less than half of ledger.deadline (%s), so that one resend and the seal fit",
+		s.ClickHouse.InsertTimeout, l.Deadline)
+	rule(2*s.Redis.Timeout < l.Deadline,
+		"redis.timeout is %s: it must be less than half of ledger.deadline (%s), so that a peek and a seal fit",
+		s.Redis.Timeout, l.Deadline)
+	rule(s.HTTP.ShutdownTimeout >= l.Deadline,
+		"http.shutdown_timeout is %s: it must be at least ledger.deadline (%s), so that a stop lets requests in flight be sealed",
+		s.HTTP.ShutdownTimeout, l.Deadline)
+	rule(s.Redis.PoolSize >= l.Connections,
+		"redis.pool_size is %d: it must be at least ledger.connections (%d)", s.Redis.PoolSize, l.Connections)
+	rule(s.ClickHouse.MaxConns > s.Ingest.Lanes,
+		"clickhouse.max_conns is %d: it must be more than ingest.lanes (%d), so that stores leave a connection to reads",
+		s.ClickHouse.MaxConns, s.Ingest.Lanes)
+	rule(s.Auth.MaxStaleness >= s.Auth.RefreshInterval,
+		"auth.max_staleness is %s: it must be at least auth.refresh_interval (%s)", s.Auth.MaxStaleness, s.Auth.RefreshInterval)
+	rule(s.ClickHouse.TLS || s.ClickHouse.TLSCAFile == "",
+		"clickhouse.tls_ca_file is set, but clickhouse.tls is false: set it to true, or leave the file out")
+	rule(s.Redis.TLS || s.Redis.TLSCAFile == "",
+		"redis.tls_ca_file is set, but redis.tls is false: set it to true, or leave the file out")
+}

@@ -1,0 +1,146 @@
+package configs
+
+import "time"
+
+// Settings is everything that can be set. The tags are the reference:
+//
+//	key      the name in the file; groups are joined with a dot ("redis.db"),
+//	         in the environment with an underscore (LEADEVENTS_REDIS_DB)
+//	default  the value when nobody sets one
+//	range    "min..max", both allowed; either side may be open
+//	oneof    the allowed words
+//	form     how a text must look: see checkForm
+//
+// Rules between two values are in rules.go.
+type Settings struct {
+	// Listen is the address to serve HTTP on.
+	Listen string `key:"listen" default:"127.0.0.1:8080" form:"listen"`
+	// OperatorToken is the credential of /api/v1/admin/*; empty closes it.
+	OperatorToken Secret `key:"operator_token" range:"32..256"`
+	// MasterKey encrypts the stored signing secrets: 32 bytes in hex or base64.
+	MasterKey Secret `key:"master_key" form:"key32"`
+
+	HTTP       HTTP       `key:"http"`
+	ClickHouse ClickHouse `key:"clickhouse"`
+	Redis      Redis      `key:"redis"`
+	Ledger     Ledger     `key:"ledger"`
+	Ingest     Ingest     `key:"ingest"`
+	Auth       Auth       `key:"auth"`
+	Filters    Filters    `key:"filters"`
+	Log        Log        `key:"log"`
+}
+
+// HTTP is the listener's patience and bounds. The body limit of 10 MB is part
+// of the contract and no setting.
+type HTTP struct {
+	// ReadTimeout is how long a client may take to send one whole request.
+	ReadTimeout time.Duration `key:"read_timeout" default:"60s" range:"1s..1h"`
+	// WriteTimeout is how long a client may take to read one whole answer.
+	WriteTimeout time.Duration `key:"write_timeout" default:"60s" range:"1s..24h"`
+	// IdleTimeout closes a kept connection on which nothing is asked.
+	IdleTimeout time.Duration `key:"idle_timeout" default:"2m" range:"1s..1h"`
+	// MaxConnections bounds the open connections, and with them the memory.
+	MaxConnections int `key:"max_connections" default:"4096" range:"16..1000000"`
+	// ShutdownTimeout bounds the wait for requests in flight at a stop.
+	ShutdownTimeout time.Duration `key:"shutdown_timeout" default:"40s" range:"1s..10m"`
+}
+
+// ClickHouse is the store that holds the truth.
+type ClickHouse struct {
+	// Addrs are the servers' native addresses; the first that answers is used.
+	Addrs    []string `key:"addrs" default:"127.0.0.1:9000" form:"hostport"`
+	Database string   `key:"database" default:"leadevents" form:"name"`
+	User     string   `key:"user" default:"leadevents" form:"word"`
+	Password Secret   `key:"password"`
+	// TLS connects with TLS and checks the server's certificate.
+	TLS bool `key:"tls" default:"false"`
+	// TLSCAFile replaces the system's certificate authorities.
+	TLSCAFile string `key:"tls_ca_file" default:"" form:"file"`
+	// MaxConns bounds the connections of one server process.
+	MaxConns int `key:"max_conns" default:"16" range:"2..1024"`
+	// DialTimeout bounds one attempt to connect.
+	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
+	// QueryTimeout bounds one read.
+	QueryTimeout time.Duration `key:"query_timeout" default:"30s" range:"1s..1h"`
+	// InsertTimeout bounds one attempt to store; see ledger.deadline.
+	InsertTimeout time.Duration `key:"insert_timeout" default:"10s" range:"100ms..5m"`
+	// Fsync makes an acknowledged row survive a power cut, not only a crash.
+	Fsync bool `key:"fsync" default:"false"`
+}
+
+// Redis is the store that remembers what was stored recently.
+type Redis struct {
+	Addr     string `key:"addr" default:"127.0.0.1:6379" form:"hostport"`
+	User     string `key:"user" default:"" form:"word"`
+	Password Secret `key:"password"`
+	DB       int    `key:"db" default:"0" range:"0..1023"`
+	// KeyPrefix stands before every key, so that two installations can share a
+	// Redis.
+	KeyPrefix string `key:"key_prefix" default:"le" form:"prefix"`
+	TLS       bool   `key:"tls" default:"false"`
+	// TLSCAFile replaces the system's certificate authorities.
+	TLSCAFile string `key:"tls_ca_file" default:"" form:"file"`
+	// PoolSize bounds the connections of one server process.
+	PoolSize int `key:"pool_size" default:"32" range:"2..1024"`
+	// DialTimeout bounds one attempt to connect.
+	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
+	// Timeout bounds one pipeline: writing it and reading its replies.
+	Timeout time.Duration `key:"timeout" default:"5s" range:"50ms..1m"`
+}
+
+// Ledger is how long keys are remembered, and how they are kept.
+type Ledger struct {
+	// Horizon (T): events younger than this need no look into ClickHouse.
+	Horizon time.Duration `key:"horizon" default:"72h" range:"10m..8760h"`
+	// ShortHorizon (Tshort): how long every key is remembered at least, however
+	// old its event; at least ten deadlines.
+	ShortHorizon time.Duration `key:"short_horizon" default:"1h" range:"10s..72h"`
+	// Deadline (D): the longest a request may take from its stamp to its seal.
+	Deadline time.Duration `key:"deadline" default:"30s" range:"1s..10m"`
+	// Margin is the clock difference that is tolerated.
+	Margin time.Duration `key:"margin" default:"10s" range:"100ms..10m"`
+	// ChunkKeys is how many keys one pipeline carries.
+	ChunkKeys int `key:"chunk_keys" default:"2500" range:"1..50000"`
+	// Connections is how many chunks of one batch are on their way at once.
+	Connections int `key:"connections" default:"4" range:"1..64"`
+}
+
+// Ingest bounds the write path.
+type Ingest struct {
+	// MaxInFlight bounds the bytes of bodies held at once; beyond it: 503.
+	MaxInFlight Bytes `key:"max_in_flight" default:"192MiB" range:"16MiB..64GiB"`
+	// Queue bounds the requests that wait; beyond it: 503.
+	Queue int `key:"queue" default:"8192" range:"1..1000000"`
+	// Lanes is how many groups are stored side by side.
+	Lanes int `key:"lanes" default:"4" range:"1..64"`
+	// GroupRows, GroupBytes and GroupAge close a group of small requests, the
+	// first that is reached.
+	GroupRows  int           `key:"group_rows" default:"10000" range:"1..50000"`
+	GroupBytes Bytes         `key:"group_bytes" default:"4MiB" range:"64KiB..64MiB"`
+	GroupAge   time.Duration `key:"group_age" default:"5ms" range:"0s..1s"`
+}
+
+// Auth is how fresh the cached credentials are.
+type Auth struct {
+	// RefreshInterval is how often changes are looked for. The contract allows a
+	// revocation 2 seconds to hold everywhere.
+	RefreshInterval time.Duration `key:"refresh_interval" default:"500ms" range:"50ms..1500ms"`
+	// MaxStaleness is how long the cache is trusted when it cannot be refreshed;
+	// after that: 503.
+	MaxStaleness time.Duration `key:"max_staleness" default:"1m" range:"1s..24h"`
+}
+
+// Filters is what the meaning of a filter depends on.
+type Filters struct {
+	// ClockSkew is how far after a send's fireAt an event may lie and still
+	// count as before it.
+	ClockSkew time.Duration `key:"clock_skew" default:"5m" range:"0s..24h"`
+}
+
+// Log is what is written to standard error.
+type Log struct {
+	Level  string `key:"level" default:"info" oneof:"debug info warn error"`
+	Format string `key:"format" default:"text" oneof:"text json"`
+	// Requests writes one line a request.
+	Requests bool `key:"requests" default:"true"`
+}
