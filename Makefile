@@ -1,0 +1,86 @@
+# Everything a person or CI does here. `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# What `make run` uses.
+DATA   ?= ./leadevents-data
+LISTEN ?= 127.0.0.1:8080
+
+# These share memory between goroutines on purpose: tested with -race, which is
+# several times slower, so the others are tested without.
+RACE = ./ingest/... ./auth/... ./internal/... ./cmd/internal/...
+# One package may take this long; the whole-program tests start real stores.
+TIMEOUT  ?= 8m
+FUZZTIME ?= 30s
+# Arguments of the benchmarks: make bench BENCH=ingest
+BENCH ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build redis ## from a fresh machine to a running server, with its own ClickHouse and Redis
+	@exec bin/leadevents dev --data-dir $(DATA) --listen $(LISTEN)
+
+.PHONY: build
+build: engine ## bin/leadevents, with the engine that `dev` needs beside it
+	@mkdir -p bin
+	go build -o bin/leadevents ./cmd/leadevents
+	@ln -sfn "$$(bash clickhouse/embedded/npm/fetch.sh)" bin/libchdb.so
+
+# The ClickHouse engine: a pinned npm package, fetched once into the user's
+# cache, outside of the tree.
+.PHONY: engine
+engine:
+	@bash clickhouse/embedded/npm/fetch.sh >/dev/null
+
+# Redis: the Debian package, installed only when it is missing. RUNLEVEL=1 asks
+# the package not to start a service: ours are children of our own processes.
+.PHONY: redis
+redis:
+	@command -v redis-server >/dev/null && exit 0; \
+	command -v apt-get >/dev/null || { echo "redis-server is not installed, and there is no apt-get here: install Redis 7.0 or newer, so that redis-server is on the PATH" >&2; exit 1; }; \
+	as_root=; if [ "$$(id -u)" != 0 ]; then command -v sudo >/dev/null || { echo "redis-server is not installed: as root, apt-get install redis-server" >&2; exit 1; }; as_root=sudo; fi; \
+	echo "installing redis-server" >&2; \
+	$$as_root apt-get update -qq; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends redis-server >/dev/null
+
+# One test runner over two runs of go test, so that one summary closes both.
+.PHONY: test
+test: build redis ## all tests, from a fresh machine; a summary closes it
+	@go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
+		failed=0; \
+		all=$$(go list ./...); raced=$$(go list $(RACE)); \
+		go test -json -race -timeout $(TIMEOUT) $$raced || failed=1; \
+		go test -json -timeout $(TIMEOUT) $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) || failed=1; \
+		exit $$failed'
+
+.PHONY: lint
+lint: ## formatting, go vet, staticcheck (exceptions with reasons: staticcheck.conf)
+	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities of our dependencies (asks the Go vulnerability database)
+	go tool govulncheck ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME (30s)
+	@git grep -hoE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' >/dev/null || { echo "no fuzz tests found" >&2; exit 1; }
+	@git grep -oE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | while IFS=: read -r file name; do \
+		name=$${name#func }; echo "$$name in $$(dirname "$$file")"; \
+		go test "./$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+	done
+
+.PHONY: bench
+bench: build redis ## the benchmarks beside their floors, on this machine
+	go run ./bench $(BENCH)
+
+.PHONY: clean
+clean: ## remove what was built; data and the engine's cache stay
+	rm -rf bin bench/out
