@@ -2,8 +2,7 @@ package configs
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"leadevents/auth"
 )
 
 // Faults is everything that is wrong with the settings, one sentence each.
@@ -37,7 +38,7 @@ func (f *Faults) add(source, format string, args ...any) {
 func (s setting) show(value string) string {
 	switch {
 	case s.secret() && value != "":
-		return mask
+		return "***"
 	case s.kind == listType:
 		return "[" + strings.ReplaceAll(value, ",", ", ") + "]"
 	case value == "":
@@ -84,7 +85,7 @@ func (s setting) assign(into *Settings, value string) error {
 		if err := s.checkSecret(value); err != nil {
 			return err
 		}
-		field.Set(reflect.ValueOf(NewSecret(value)))
+		field.Set(reflect.ValueOf(auth.NewSecret(value)))
 	case listType:
 		items := strings.Split(value, ",")
 		for i, item := range items {
@@ -165,8 +166,10 @@ func (s setting) checkSecret(value string) error {
 		return nil // not set; who needs it says so
 	}
 	if s.form == "key32" {
-		_, err := ParseKey(value)
-		return err
+		if _, err := auth.ParseMasterKey(auth.NewSecret(value)); err != nil {
+			return errors.New("it must be 32 bytes in hex or base64, as `openssl rand -hex 32` prints them")
+		}
+		return nil
 	}
 	if err := checkForm("word", value); err != nil {
 		return err
@@ -175,17 +178,6 @@ func (s setting) checkSecret(value string) error {
 		return fmt.Errorf("it must have %s characters", strings.Replace(s.limits, "..", " to ", 1))
 	}
 	return nil
-}
-
-// ParseKey reads a key of 32 bytes, in hex (64 characters) or base64 (44).
-func ParseKey(text string) ([]byte, error) {
-	if key, err := hex.DecodeString(text); err == nil && len(key) == 32 {
-		return key, nil
-	}
-	if key, err := base64.StdEncoding.DecodeString(text); err == nil && len(key) == 32 {
-		return key, nil
-	}
-	return nil, fmt.Errorf("it must be 32 bytes in hex or base64, as `openssl rand -hex 32` prints them")
 }
 
 var (

@@ -13,7 +13,7 @@
 // checked against its range before anything starts. All faults are reported at
 // once, each with its key, its value, where it came from and what is allowed.
 //
-// Secrets are of type [Secret], which masks itself wherever it is printed, and
+// Secrets are of type [auth.Secret], which masks itself wherever it is printed, and
 // each may be given as NAME_file (LEADEVENTS_NAME_FILE) instead: the path of a
 // file that holds it, as Docker and Kubernetes mount them.
 //

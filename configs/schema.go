@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"leadevents/auth"
 )
 
 // EnvPrefix stands before the name of every environment variable of ours.
@@ -25,7 +27,7 @@ type setting struct {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	bytesType    = reflect.TypeFor[Bytes]()
-	secretType   = reflect.TypeFor[Secret]()
+	secretType   = reflect.TypeFor[auth.Secret]()
 	listType     = reflect.TypeFor[[]string]()
 )
 

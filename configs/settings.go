@@ -1,6 +1,10 @@
 package configs
 
-import "time"
+import (
+	"time"
+
+	"leadevents/auth"
+)
 
 // Settings is everything that can be set. The tags are the reference:
 //
@@ -16,9 +20,11 @@ type Settings struct {
 	// Listen is the address to serve HTTP on.
 	Listen string `key:"listen" default:"127.0.0.1:8080" form:"listen"`
 	// OperatorToken is the credential of /api/v1/admin/*; empty closes it.
-	OperatorToken Secret `key:"operator_token" range:"32..256"`
+	OperatorToken auth.Secret `key:"operator_token" range:"32..256"`
 	// MasterKey encrypts the stored signing secrets: 32 bytes in hex or base64.
-	MasterKey Secret `key:"master_key" form:"key32"`
+	MasterKey auth.Secret `key:"master_key" form:"key32"`
+	// OldMasterKey still reads what was encrypted before MasterKey was changed.
+	OldMasterKey auth.Secret `key:"old_master_key" form:"key32"`
 
 	HTTP       HTTP       `key:"http"`
 	ClickHouse ClickHouse `key:"clickhouse"`
@@ -48,10 +54,10 @@ type HTTP struct {
 // ClickHouse is the store that holds the truth.
 type ClickHouse struct {
 	// Addrs are the servers' native addresses; the first that answers is used.
-	Addrs    []string `key:"addrs" default:"127.0.0.1:9000" form:"hostport"`
-	Database string   `key:"database" default:"leadevents" form:"name"`
-	User     string   `key:"user" default:"leadevents" form:"word"`
-	Password Secret   `key:"password"`
+	Addrs    []string    `key:"addrs" default:"127.0.0.1:9000" form:"hostport"`
+	Database string      `key:"database" default:"leadevents" form:"name"`
+	User     string      `key:"user" default:"leadevents" form:"word"`
+	Password auth.Secret `key:"password"`
 	// TLS connects with TLS and checks the server's certificate.
 	TLS bool `key:"tls" default:"false"`
 	// TLSCAFile replaces the system's certificate authorities.
@@ -70,10 +76,10 @@ type ClickHouse struct {
 
 // Redis is the store that remembers what was stored recently.
 type Redis struct {
-	Addr     string `key:"addr" default:"127.0.0.1:6379" form:"hostport"`
-	User     string `key:"user" default:"" form:"word"`
-	Password Secret `key:"password"`
-	DB       int    `key:"db" default:"0" range:"0..1023"`
+	Addr     string      `key:"addr" default:"127.0.0.1:6379" form:"hostport"`
+	User     string      `key:"user" default:"" form:"word"`
+	Password auth.Secret `key:"password"`
+	DB       int         `key:"db" default:"0" range:"0..1023"`
 	// KeyPrefix stands before every key, so that two installations can share a
 	// Redis.
 	KeyPrefix string `key:"key_prefix" default:"le" form:"prefix"`
@@ -81,7 +87,7 @@ type Redis struct {
 	// TLSCAFile replaces the system's certificate authorities.
 	TLSCAFile string `key:"tls_ca_file" default:"" form:"file"`
 	// PoolSize bounds the connections of one server process.
-	PoolSize int `key:"pool_size" default:"32" range:"2..1024"`
+	PoolSize int `key:"pool_size" default:"64" range:"2..1024"`
 	// DialTimeout bounds one attempt to connect.
 	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
 	// Timeout bounds one pipeline: writing it and reading its replies.
@@ -91,18 +97,26 @@ type Redis struct {
 // Ledger is how long keys are remembered, and how they are kept.
 type Ledger struct {
 	// Horizon (T): events younger than this need no look into ClickHouse.
-	Horizon time.Duration `key:"horizon" default:"72h" range:"10m..8760h"`
+	Horizon time.Duration `key:"horizon" default:"72h" range:"1s..8760h"`
 	// ShortHorizon (Tshort): how long every key is remembered at least, however
 	// old its event; at least ten deadlines.
-	ShortHorizon time.Duration `key:"short_horizon" default:"1h" range:"10s..72h"`
+	ShortHorizon time.Duration `key:"short_horizon" default:"10m" range:"1s..72h"`
 	// Deadline (D): the longest a request may take from its stamp to its seal.
-	Deadline time.Duration `key:"deadline" default:"30s" range:"1s..10m"`
+	Deadline time.Duration `key:"deadline" default:"30s" range:"100ms..10m"`
 	// Margin is the clock difference that is tolerated.
-	Margin time.Duration `key:"margin" default:"10s" range:"100ms..10m"`
-	// ChunkKeys is how many keys one pipeline carries.
-	ChunkKeys int `key:"chunk_keys" default:"2500" range:"1..50000"`
-	// Connections is how many chunks of one batch are on their way at once.
-	Connections int `key:"connections" default:"4" range:"1..64"`
+	Margin time.Duration `key:"margin" default:"5s" range:"10ms..10m"`
+	// SlotWidth and SlotBits lay the keys out in buckets: one holds the keys of
+	// one type within 2^SlotWidth ms, one of 2^SlotBits by phone.
+	SlotWidth int `key:"slot_width" default:"22" range:"10..24"`
+	SlotBits  int `key:"slot_bits" default:"6" range:"0..12"`
+	// ChunkKeys is how many keys one call to Redis carries.
+	ChunkKeys int `key:"chunk_keys" default:"1000" range:"1..2000"`
+	// Connections is how many calls of one request are on their way at once.
+	Connections int `key:"connections" default:"2" range:"1..64"`
+	// Heartbeat is how often the health of both stores is looked at.
+	Heartbeat time.Duration `key:"heartbeat" default:"1s" range:"50ms..1m"`
+	// RebuildRate bounds a rebuild after a loss, in keys a second.
+	RebuildRate int `key:"rebuild_rate" default:"250000" range:"1000..10000000"`
 }
 
 // Ingest bounds the write path.
@@ -122,12 +136,15 @@ type Ingest struct {
 
 // Auth is how fresh the cached credentials are.
 type Auth struct {
-	// RefreshInterval is how often changes are looked for. The contract allows a
-	// revocation 2 seconds to hold everywhere.
-	RefreshInterval time.Duration `key:"refresh_interval" default:"500ms" range:"50ms..1500ms"`
-	// MaxStaleness is how long the cache is trusted when it cannot be refreshed;
-	// after that: 503.
-	MaxStaleness time.Duration `key:"max_staleness" default:"1m" range:"1s..24h"`
+	// RefreshInterval is how often the store is asked for changes.
+	RefreshInterval time.Duration `key:"refresh_interval" default:"500ms" range:"50ms..1s"`
+	// MaxStaleness is the oldest copy that a request is judged by. The contract
+	// gives a revocation 2 seconds to hold everywhere, so more is not possible.
+	MaxStaleness time.Duration `key:"max_staleness" default:"2s" range:"100ms..2s"`
+	// MaxWait is how long a request waits for a fresher copy before it is a 503.
+	MaxWait time.Duration `key:"max_wait" default:"1s" range:"10ms..10s"`
+	// FlushInterval is how often the last uses of keys are written.
+	FlushInterval time.Duration `key:"flush_interval" default:"10s" range:"100ms..10m"`
 }
 
 // Filters is what the meaning of a filter depends on.

@@ -1,56 +1,10 @@
 package configs
 
 import (
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 )
-
-// Secret is a value that is never shown: it prints as "***", in logs, JSON, YAML
-// and %#v too. Only Reveal gives it away.
-type Secret struct{ value string }
-
-const mask = "***"
-
-// NewSecret hides value.
-func NewSecret(value string) Secret { return Secret{value} }
-
-// Reveal is the value itself: for the connection that needs it, nowhere else.
-func (s Secret) Reveal() string { return s.value }
-
-// Empty tells whether nothing was set.
-func (s Secret) Empty() bool { return s.value == "" }
-
-// String is the mask, or nothing where nothing is set.
-func (s Secret) String() string {
-	if s.value == "" {
-		return ""
-	}
-	return mask
-}
-
-// Format keeps every verb of fmt from looking inside, %d and %x included.
-func (s Secret) Format(f fmt.State, verb rune) {
-	if verb == 'q' || verb == 'v' && f.Flag('#') {
-		fmt.Fprintf(f, "%q", s.String())
-		return
-	}
-	_, _ = f.Write([]byte(s.String()))
-}
-
-// LogValue is the mask.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalJSON is the mask.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
-
-// MarshalText is the mask.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// MarshalYAML is the mask.
-func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
 // Bytes is a size in bytes.
 type Bytes int64
