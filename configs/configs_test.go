@@ -86,12 +86,12 @@ func TestDefaultsKeepTheRules(t *testing.T) {
 func TestDesignsNumbersAreTheDefaults(t *testing.T) {
 	d := Defaults()
 	for name, c := range map[string]struct{ got, want any }{
-		"listen":        {d.Listen, "127.0.0.1:8080"},
-		"T":             {d.Ledger.Horizon, 72 * time.Hour},
-		"Tshort":        {d.Ledger.ShortHorizon, 10 * time.Minute},
-		"D":             {d.Ledger.Deadline, 30 * time.Second},
-		"clock skew":    {d.Filters.ClockSkew, 5 * time.Minute},
-		"in-flight cap": {d.Ingest.MaxInFlight, Bytes(192 << 20)},
+		"listen":      {d.Listen, "127.0.0.1:8080"},
+		"T":           {d.Ledger.Horizon, 72 * time.Hour},
+		"Tshort":      {d.Ledger.ShortHorizon, 10 * time.Minute},
+		"D":           {d.Ledger.Deadline, 30 * time.Second},
+		"clock skew":  {d.Filters.ClockSkew, 5 * time.Minute},
+		"body memory": {d.HTTP.MaxBodyMemory, Bytes(128 << 20)},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %v, the design says %v", name, c.got, c.want)
@@ -164,7 +164,7 @@ ledger:
   horizon: 240h
 ingest:
   group_bytes: 1048576
-  max_in_flight: 1GiB
+http: {max_body_memory: 1GiB}
 log: {level: debug, format: json, requests: false}
 `)})
 	if err != nil {
@@ -176,7 +176,7 @@ log: {level: debug, format: json, requests: false}
 	want.ClickHouse.Password = auth.NewSecret("0123") // the text, not the octal number
 	want.ClickHouse.TLS = true
 	want.Ledger.Horizon = 240 * time.Hour
-	want.Ingest.GroupBytes, want.Ingest.MaxInFlight = 1<<20, 1<<30
+	want.Ingest.GroupBytes, want.HTTP.MaxBodyMemory = 1<<20, 1<<30
 	want.Log = Log{Level: "debug", Format: "json"}
 	if diff := cmp.Diff(want, loaded.Settings, equal); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -249,7 +249,7 @@ func TestEveryRangeIsEnforced(t *testing.T) {
 		case durationType:
 			outside = []string{"-1ns", "8761h", "5", "", "fast"}
 		case bytesType:
-			outside = []string{"-1", "65GiB", "1MB", "1.5MiB", "", "much"}
+			outside = []string{"-1", "1025GiB", "1MB", "1.5MiB", "", "much"}
 		default:
 			outside = []string{"-1", "99999999", "1.5", "", "many", "9999999999999999999999"}
 		}

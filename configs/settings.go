@@ -36,17 +36,32 @@ type Settings struct {
 	Log        Log        `key:"log"`
 }
 
-// HTTP is the listener's patience and bounds. The body limit of 10 MB is part
-// of the contract and no setting.
+// HTTP bounds everything that a client can make the server hold. The body limit
+// of 10 MB is part of the contract and no setting.
 type HTTP struct {
-	// ReadTimeout is how long a client may take to send one whole request.
-	ReadTimeout time.Duration `key:"read_timeout" default:"60s" range:"1s..1h"`
-	// WriteTimeout is how long a client may take to read one whole answer.
-	WriteTimeout time.Duration `key:"write_timeout" default:"60s" range:"1s..24h"`
+	// MaxHeaderBytes is the longest request line and headers together.
+	MaxHeaderBytes Bytes `key:"max_header_bytes" default:"8KiB" range:"1KiB..1MiB"`
+	// MaxConnections bounds the open connections; one more is a 503.
+	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
+	// MaxRequests bounds the requests handled at once; one more is a 503.
+	MaxRequests int `key:"max_requests" default:"2048" range:"1..1000000"`
+	// MaxBodyMemory bounds the bytes of bodies held at once, raw and
+	// decompressed together; a body that does not fit is a 503.
+	MaxBodyMemory Bytes `key:"max_body_memory" default:"128MiB" range:"24MiB..1024GiB"`
+	// HeaderTimeout is how long a client may take for request line and headers.
+	HeaderTimeout time.Duration `key:"header_timeout" default:"10s" range:"100ms..10m"`
+	// BodyTimeout is how long a client may take for a body, a streamed one for
+	// each MiB of it.
+	BodyTimeout time.Duration `key:"body_timeout" default:"2m" range:"1s..24h"`
 	// IdleTimeout closes a kept connection on which nothing is asked.
-	IdleTimeout time.Duration `key:"idle_timeout" default:"2m" range:"1s..1h"`
-	// MaxConnections bounds the open connections, and with them the memory.
-	MaxConnections int `key:"max_connections" default:"4096" range:"16..1000000"`
+	IdleTimeout time.Duration `key:"idle_timeout" default:"2m" range:"1s..24h"`
+	// WriteTimeout is how long a client may take for one piece of an answer.
+	WriteTimeout time.Duration `key:"write_timeout" default:"30s" range:"1s..24h"`
+	// LingerTimeout is how long the server goes on reading what a client still
+	// sends after it was answered, so that it gets to read the answer.
+	LingerTimeout time.Duration `key:"linger_timeout" default:"10s" range:"100ms..10m"`
+	// ReadinessTimeout is how long /readyz waits for the stores.
+	ReadinessTimeout time.Duration `key:"readiness_timeout" default:"3s" range:"100ms..1m"`
 	// ShutdownTimeout bounds the wait for requests in flight at a stop.
 	ShutdownTimeout time.Duration `key:"shutdown_timeout" default:"40s" range:"1s..10m"`
 }
@@ -121,8 +136,6 @@ type Ledger struct {
 
 // Ingest bounds the write path.
 type Ingest struct {
-	// MaxInFlight bounds the bytes of bodies held at once; beyond it: 503.
-	MaxInFlight Bytes `key:"max_in_flight" default:"192MiB" range:"16MiB..64GiB"`
 	// Queue bounds the requests that wait; beyond it: 503.
 	Queue int `key:"queue" default:"8192" range:"1..1000000"`
 	// Lanes is how many groups are stored side by side.
