@@ -1,0 +1,191 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"leadevents"
+)
+
+// Key checks the Authorization header of a request that needs scope: every
+// endpoint but webhooks and the operator's. The errors are 401 unauthenticated
+// (no key, malformed, mistyped, unknown, revoked, expired), 403 forbidden (the
+// scope is missing) and 503 unavailable (credentials cannot be loaded).
+func (d *Directory) Key(ctx context.Context, authorization string, scope Scope) (Principal, error) {
+	k, err := d.authenticate(ctx, authorization)
+	if err != nil {
+		return Principal{}, err
+	}
+	return d.allow(k, scope)
+}
+
+// Webhook is what a webhook brings to prove who sent it.
+type Webhook struct {
+	Authorization string // the header, "" if absent
+	Signature     string // the X-Setter-Signature header, "" if absent
+	Body          []byte // as sent: before decompression
+	// Organization looks up organizationId in the body; false if there is none.
+	// It is called only when there is a signature.
+	Organization func() (leadevents.OrgID, bool)
+}
+
+// Webhook checks a webhook by the mode of its organization (API.md 1).
+//
+// Without a signature the API key decides, and the caller then compares the
+// body's organizationId with the key's ([Principal.CheckOrganization]). With a
+// signature:
+//
+//  1. an API key of the body's organization, in api_key mode: the signature is
+//     ignored;
+//  2. the body's organization is in hmac mode and one of its active signing keys
+//     made the signature over the raw body: the API key is ignored;
+//  3. otherwise an API key of another organization goes on to its 403
+//     organization_mismatch, and everything else is a 401.
+//
+// From 2 on the work and the answer are the same whether the body's organization
+// is unknown, in the other mode, or has not signed: nobody learns from them which
+// organizations exist.
+func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
+	if w.Signature == "" {
+		k, err := d.authenticate(ctx, w.Authorization)
+		if err != nil {
+			return Principal{}, err
+		}
+		return d.allowWebhook(k)
+	}
+
+	v, now, err := d.look(ctx)
+	if err != nil {
+		return Principal{}, err
+	}
+	id, named := w.Organization()
+	var key *keyEntry
+	keyErr := errNoCredential
+	if w.Authorization != "" {
+		key, keyErr = d.find(v, w.Authorization, now)
+	}
+	if key != nil && named && key.org.id == id && key.org.mode == ModeAPIKey {
+		return d.allowWebhook(key)
+	}
+
+	signer, refusal := d.signer(v, id, named, w)
+	switch {
+	case signer != nil:
+		signer.use.add(now)
+		return Principal{Org: id, Mode: ModeHMAC, KeyID: signer.id, Scopes: Scopes(Ingest)}, nil
+	case key != nil && (!named || key.org.id != id):
+		return d.allowWebhook(key)
+	}
+	if v.unreadable > 0 {
+		d.metrics.refusals.unavailable.Inc()
+		return Principal{}, leadevents.Errorf(leadevents.Unavailable, "the signature cannot be checked at the moment: a signing key of this server cannot be decrypted")
+	}
+	d.metrics.refusals.signature.Inc()
+	if w.Authorization != "" && keyErr != nil {
+		return Principal{}, leadevents.Errorf(leadevents.Unauthenticated, "%s; and of the key beside it: %s", refusal, keyErr)
+	}
+	return Principal{}, leadevents.Errorf(leadevents.Unauthenticated, "%s", refusal)
+}
+
+// signer is the signing key that made the signature. If there is none, refusal
+// says so in words that depend on the request alone.
+func (d *Directory) signer(v *view, id leadevents.OrgID, named bool, w Webhook) (*signingEntry, error) {
+	mac, err := parseSignature(w.Signature)
+	if err != nil {
+		return nil, err
+	}
+	if !named {
+		return nil, errors.New("the signature cannot be checked: no organizationId was found in the body")
+	}
+	var keys []*signingEntry
+	if org, ok := v.orgs[id]; ok && org.mode == ModeHMAC {
+		keys = org.signing
+	}
+	if s := signedBy(keys, d.decoy, mac, w.Body); s != nil {
+		return s, nil
+	}
+	return nil, errors.New("the signature does not prove the organization that the body names: " +
+		"it is unknown, or expects an API key instead (Authorization: Bearer), or none of its active signing keys made " +
+		SignatureHeader + " over the body as sent")
+}
+
+var errNoCredential = errors.New("no credential was sent: Authorization: Bearer with an API key was expected")
+
+// authenticate finds the key that the Authorization header carries. What needs
+// no store to be seen is refused without one.
+func (d *Directory) authenticate(ctx context.Context, authorization string) (*keyEntry, error) {
+	if authorization == "" {
+		d.metrics.refusals.missing.Inc()
+		return nil, leadevents.Errorf(leadevents.Unauthenticated, "%s", errNoCredential)
+	}
+	sum, err := headerSum(authorization)
+	if err == nil {
+		var v *view
+		var now time.Time
+		if v, now, err = d.look(ctx); err != nil {
+			return nil, err
+		}
+		var k *keyEntry
+		if k, err = v.key(sum, now); err == nil {
+			k.use.add(now)
+			return k, nil
+		}
+	}
+	d.metrics.refusals.key.Inc()
+	return nil, leadevents.Errorf(leadevents.Unauthenticated, "%s", err)
+}
+
+// find is authenticate in a view that is already at hand.
+func (d *Directory) find(v *view, authorization string, now time.Time) (*keyEntry, error) {
+	sum, err := headerSum(authorization)
+	if err != nil {
+		return nil, err
+	}
+	k, err := v.key(sum, now)
+	if err == nil {
+		k.use.add(now)
+	}
+	return k, err
+}
+
+func headerSum(authorization string) ([32]byte, error) {
+	key, err := bearer(authorization)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return keySum(key)
+}
+
+// key looks a key up by its SHA-256. The lookup's time may depend on the sum, but
+// a sum cannot be steered towards a stored one.
+func (v *view) key(sum [32]byte, now time.Time) (*keyEntry, error) {
+	k, ok := v.keys[sum]
+	switch {
+	case !ok:
+		return nil, errors.New("the API key is unknown")
+	case k.revoked:
+		return nil, errors.New("the API key is revoked")
+	case !k.expiresAt.IsZero() && !now.Before(k.expiresAt):
+		return nil, errors.New("the API key expired at " + k.expiresAt.Format(leadevents.TimeFormat))
+	}
+	return k, nil
+}
+
+// allowWebhook lets an API key in where its own organization takes API keys.
+func (d *Directory) allowWebhook(k *keyEntry) (Principal, error) {
+	if k.org.mode == ModeHMAC {
+		d.metrics.refusals.mode.Inc()
+		return Principal{}, leadevents.Errorf(leadevents.Unauthenticated,
+			"organization %d is in hmac mode: its webhooks need a signature (%s: %s…), an API key is not accepted", k.org.id, SignatureHeader, signaturePrefix)
+	}
+	return d.allow(k, Ingest)
+}
+
+func (d *Directory) allow(k *keyEntry, scope Scope) (Principal, error) {
+	if !k.scopes.Has(scope) {
+		d.metrics.refusals.scope.Inc()
+		return Principal{}, leadevents.Errorf(leadevents.Forbidden, "the API key lacks the scope %s (it has %s)", scope, k.scopes)
+	}
+	return Principal{Org: k.org.id, Mode: ModeAPIKey, KeyID: k.id, Scopes: k.scopes}, nil
+}
