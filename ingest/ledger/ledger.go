@@ -1,0 +1,420 @@
+package ledger
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"leadevents"
+)
+
+//go:embed scripts/seal.lua
+var sealScript string
+
+//go:embed scripts/claim.lua
+var claimScript string
+
+// Ledger remembers in Redis which batch owns which key. See the package comment
+// for the protocol; New starts its watch over both stores' health, Close ends it.
+type Ledger struct {
+	cfg     Config
+	archive Archive
+
+	data    *redis.Client // for keys; each connection has been checked against the trust record
+	control *redis.Client // for health
+
+	trust   atomic.Pointer[Trust]
+	suspect chan string // reasons for the watch to look at once
+	met     metrics
+
+	clock    clock
+	watch    watch
+	progress progress
+
+	life context.Context // ends at Close; what runs beyond a request runs under it
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// View is what a peek saw of the ledger; the seal holds it to that.
+type View struct {
+	Trust *Trust
+	// Now is Redis' clock after the last key was read. It stamps the rows
+	// (ingested_at), and the seal must end within the deadline from it.
+	Now leadevents.Millis
+}
+
+// Trusted says whether an absent key proves "never sealed".
+func (v View) Trusted() bool { return v.Trust.State == Trusted }
+
+// New connects lazily: it does not fail because Redis or ClickHouse is down.
+// The archive is ClickHouse's side of the ledger's health.
+func New(cfg Config, archive Archive) (*Ledger, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	l := &Ledger{cfg: cfg, archive: archive, suspect: make(chan string, 1)}
+	l.met = newMetrics(cfg.Metrics, l)
+	options := redis.Options{
+		Addr: cfg.Addr, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dial,
+		Protocol:     2, // RESP3 adds push messages we do not use
+		DialTimeout:  min(2*time.Second, cfg.Timeout),
+		ReadTimeout:  cfg.Timeout,
+		WriteTimeout: cfg.Timeout,
+		PoolTimeout:  cfg.Timeout,
+		PoolSize:     cfg.PoolSize,
+		// go-redis ignores a context's deadline unless told.
+		ContextTimeoutEnabled: true,
+		// A lost reply resends the whole pipeline. That is safe here: every call
+		// is idempotent by token. Our own deadline bounds the tries.
+		MaxRetries:      2,
+		MinRetryBackoff: 10 * time.Millisecond,
+		MaxRetryBackoff: 200 * time.Millisecond,
+		DialerRetries:   1,
+		DisableIdentity: true,
+		ReadBufferSize:  64 << 10,
+		WriteBufferSize: 64 << 10,
+	}
+	control := options
+	control.PoolSize = 4
+	l.control = redis.NewClient(&control)
+	options.OnConnect = l.checkConnection
+	l.data = redis.NewClient(&options)
+
+	l.life, l.stop = context.WithCancel(context.Background())
+	l.done.Go(l.watchHealth)
+	return l, nil
+}
+
+// Close stops the watch and closes the connections.
+func (l *Ledger) Close() error {
+	l.stop()
+	l.done.Wait()
+	return errors.Join(l.data.Close(), l.control.Close())
+}
+
+// Deadline is D.
+func (l *Ledger) Deadline() time.Duration { return l.cfg.Deadline }
+
+// Absent says what an absent key proves in this view (step 3 of the protocol):
+// true for "never sealed, so new", false for "ask ClickHouse".
+func (l *Ledger) Absent(v View, occurredAt leadevents.Millis) bool {
+	return v.Trusted() && v.Now < occurredAt.Add(l.cfg.Horizon-l.cfg.Margin)
+}
+
+// StoredMeansDuplicate says whether a row of another batch that ClickHouse has,
+// and Redis does not, is a duplicate. If not, its batch stored it and has not
+// sealed it: it died, or is about to; store again and let the seal decide.
+func (l *Ledger) StoredMeansDuplicate(v View, ingestedAt leadevents.Millis) bool {
+	return !v.Trusted() ||
+		ingestedAt < v.Trust.Since ||
+		ingestedAt < v.Now.Add(-l.cfg.ShortHorizon)
+}
+
+// Peek reads who owns each key: owners[i] is the batch that sealed keys[i], zero
+// where none did. A claim, if not zero, is left on every key without an owner
+// for that batch (requests with an Idempotency-Key; see "Claims").
+//
+// All chunks must have seen one epoch, read after their keys on the same
+// connection: so the keys were read from a Redis that remembers.
+func (l *Ledger) Peek(ctx context.Context, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (View, error) {
+	for try := 0; ; try++ {
+		trust, err := l.current(ctx)
+		if err != nil {
+			return View{}, err
+		}
+		view := View{Trust: trust}
+		view.Now, err = l.peek(ctx, trust, keys, claim, owners)
+		if err == nil && l.archive.Generation() != trust.archive {
+			// The archive may be another server than the one the trust was
+			// examined with, perhaps one restored from a backup.
+			err = errEpoch
+		}
+		if err == nil {
+			return view, nil
+		}
+		if !errors.Is(err, errEpoch) || try == 20 {
+			return View{}, l.unavailable(err)
+		}
+		if err := l.refresh(ctx, trust); err != nil {
+			return View{}, err
+		}
+	}
+}
+
+// errEpoch says that the ledger is not the one that was peeked.
+var errEpoch = errors.New("the ledger's epoch changed")
+
+// errLate says that more than the deadline went by before the seal.
+var errLate = errors.New("the deadline to seal has passed")
+
+func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (leadevents.Millis, error) {
+	p := l.layout(trust).plan(keys, l.cfg.ChunkKeys)
+	var latest atomic.Int64
+	before := time.Now()
+	err := l.eachChunk(ctx, p, func(ctx context.Context, chunk []bucket) error {
+		var (
+			now int64
+			err error
+		)
+		if claim == 0 {
+			now, err = l.readChunk(ctx, trust, p, chunk, owners)
+		} else {
+			now, err = l.claimChunk(ctx, trust, p, chunk, claim, owners)
+		}
+		for {
+			was := latest.Load()
+			if now <= was || latest.CompareAndSwap(was, now) {
+				return err
+			}
+		}
+	})
+	l.observeClock(leadevents.Millis(latest.Load()), before)
+	return leadevents.Millis(latest.Load()), err
+}
+
+// eachChunk runs f over the plan's buckets, about ChunkKeys keys at a time, on
+// several connections.
+func (l *Ledger) eachChunk(ctx context.Context, plan *plan, f func(ctx context.Context, chunk []bucket) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(l.cfg.Connections)
+	for from := 0; from < len(plan.buckets); {
+		to, n := from, 0
+		for to < len(plan.buckets) && (to == from || n+plan.buckets[to].end-plan.buckets[to].start <= l.cfg.ChunkKeys) {
+			n += plan.buckets[to].end - plan.buckets[to].start
+			to++
+		}
+		chunk := plan.buckets[from:to]
+		group.Go(func() error { return f(ctx, chunk) })
+		from = to
+	}
+	return group.Wait()
+}
+
+// readChunk is a plain pipeline: HMGET a bucket, and at the end, on the same
+// connection, the epoch and the time. It needs no script: if the keys vanish
+// after they were read, the epoch that is read last says so.
+func (l *Ledger) readChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, owners []leadevents.BatchID) (int64, error) {
+	pipe := l.data.Pipeline()
+	for _, b := range chunk {
+		args := make([]any, 2, 2+b.end-b.start)
+		args[0], args[1] = "hmget", b.name
+		for i := b.start; i < b.end; i++ {
+			args = append(args, plan.field(i))
+		}
+		_ = pipe.Process(ctx, redis.NewSliceCmd(ctx, args...))
+	}
+	epoch := pipe.Get(ctx, l.epochKey())
+	clock := pipe.Time(ctx)
+	commands, err := pipe.Exec(ctx)
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("peek at %d keys: %w", chunk[len(chunk)-1].end-chunk[0].start, err)
+	}
+	// Exec returns only the first error, and nil replies are among them: each
+	// command's own result counts.
+	for n, b := range chunk {
+		command := commands[n].(*redis.SliceCmd)
+		values, err := command.Result()
+		if err != nil {
+			return 0, fmt.Errorf("peek at a bucket: %w", err)
+		}
+		if len(values) != b.end-b.start {
+			return 0, fmt.Errorf("peek at a bucket: %d answers to %d keys", len(values), b.end-b.start)
+		}
+		for i, value := range values {
+			at := plan.order[b.start+i]
+			owners[at] = 0
+			if text, ok := value.(string); ok {
+				owners[at] = owner(text)
+			}
+		}
+	}
+	now, err := clock.Result()
+	if err != nil {
+		return 0, fmt.Errorf("read Redis' clock: %w", err)
+	}
+	if seen, err := epoch.Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("read the epoch: %w", err)
+	} else if seen != trust.Epoch {
+		return 0, errEpoch
+	}
+	return now.UnixMilli(), nil
+}
+
+// claimChunk reads and claims in one script call.
+func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, claim leadevents.BatchID, owners []leadevents.BatchID) (int64, error) {
+	// A claim must outlive the row that may come behind it: whoever finds that
+	// row younger than Tshort stores again, and its seal must meet the claim.
+	life := (l.cfg.ShortHorizon + 2*l.cfg.Deadline + l.cfg.Margin).Milliseconds()
+	args := []any{trust.Epoch, life, token(claim)}
+	keys := []string{l.epochKey()}
+	for _, b := range chunk {
+		keys = append(keys, b.name)
+		args = append(args, b.end-b.start, int64(b.expiry))
+		for i := b.start; i < b.end; i++ {
+			owners[plan.order[i]] = 0
+			args = append(args, plan.field(i))
+		}
+	}
+	answer, err := l.data.Eval(ctx, claimScript, keys, args...).Slice()
+	if err != nil {
+		return 0, fmt.Errorf("claim keys: %w", err)
+	}
+	status, now, err := l.scriptStatus(answer)
+	if err != nil {
+		return 0, err
+	}
+	if status == "CROWDED" {
+		return 0, leadevents.Errorf(leadevents.Unavailable, "a key has been claimed by 64 requests that never finished; send the same request again")
+	}
+	return now, eachPair(answer[3:], func(position int, value string) {
+		owners[plan.order[chunk[0].start+position]] = owner(value)
+	})
+}
+
+// Seal makes each key its batch's (tokens[i]) unless another batch sealed it
+// before; owners[i] is the owner afterwards. It returns the contests that this
+// uncovered: keys that we stored and another sealed, and claims that we
+// overrode. They must be durable before the answer.
+//
+// Nothing is to be trusted where it fails: some chunks may have sealed, which
+// the same tokens will find theirs when sealed again. keep is the shortest life
+// of the keys; zero means Tshort.
+func (l *Ledger) Seal(ctx context.Context, view View, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, owners []leadevents.BatchID) ([]leadevents.Contest, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
+	defer cancel()
+	plan := l.layout(view.Trust).plan(keys, l.cfg.ChunkKeys)
+	latest := view.Now.Add(l.cfg.Deadline)
+	var (
+		mu       sync.Mutex
+		contests []leadevents.Contest
+	)
+	seal := func(ctx context.Context, chunk []bucket) error {
+		found, err := l.sealChunk(ctx, view.Trust.Epoch, latest, keys, tokens, max(keep, l.cfg.ShortHorizon), plan, chunk, owners)
+		mu.Lock()
+		contests = append(contests, found...)
+		mu.Unlock()
+		return err
+	}
+	if err := l.eachChunk(ctx, plan, seal); err != nil {
+		if errors.Is(err, errEpoch) {
+			l.kick("a seal met another epoch")
+		}
+		return nil, l.unavailable(err)
+	}
+	return contests, nil
+}
+
+func (l *Ledger) sealChunk(ctx context.Context, epoch string, latest leadevents.Millis, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, plan *plan, chunk []bucket, owners []leadevents.BatchID) ([]leadevents.Contest, error) {
+	first := tokens[plan.order[chunk[0].start]]
+	shared := true
+	for i := chunk[0].start; i < chunk[len(chunk)-1].end && shared; i++ {
+		shared = tokens[plan.order[i]] == first
+	}
+	one := ""
+	if shared {
+		one = token(first)
+	}
+	args := []any{epoch, int64(latest), keep.Milliseconds(), one}
+	names := []string{l.epochKey()}
+	for _, b := range chunk {
+		names = append(names, b.name)
+		args = append(args, b.end-b.start, int64(b.expiry))
+		for i := b.start; i < b.end; i++ {
+			owners[plan.order[i]] = tokens[plan.order[i]]
+			args = append(args, plan.field(i))
+		}
+		if !shared {
+			for i := b.start; i < b.end; i++ {
+				args = append(args, token(tokens[plan.order[i]]))
+			}
+		}
+	}
+	answer, err := l.data.Eval(ctx, sealScript, names, args...).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("seal keys: %w", err)
+	}
+	if _, _, err := l.scriptStatus(answer); err != nil {
+		return nil, err
+	}
+	var contests []leadevents.Contest
+	err = eachPair(answer[2:], func(position int, value string) {
+		at := plan.order[chunk[0].start+position]
+		if winner := owner(value); winner != 0 {
+			owners[at] = winner
+			contests = append(contests, leadevents.Contest{Key: keys[at], Winner: winner, Loser: tokens[at]})
+			return
+		}
+		for _, loser := range claimants(value) {
+			if loser != tokens[at] {
+				contests = append(contests, leadevents.Contest{Key: keys[at], Winner: tokens[at], Loser: loser})
+			}
+		}
+	})
+	return contests, err
+}
+
+// scriptStatus reads the first two parts of every script's answer.
+func (l *Ledger) scriptStatus(answer []any) (status string, now int64, err error) {
+	if len(answer) < 2 {
+		return "", 0, fmt.Errorf("a ledger script answered %d parts", len(answer))
+	}
+	status, _ = answer[0].(string)
+	now, _ = answer[1].(int64)
+	switch status {
+	case "OK", "CROWDED":
+		return status, now, nil
+	case "EPOCH":
+		return status, now, errEpoch
+	case "LATE":
+		return status, now, errLate
+	}
+	return "", 0, fmt.Errorf("a ledger script answered %q", status)
+}
+
+// eachPair walks [position, value]... with positions from 0.
+func eachPair(pairs []any, f func(position int, value string)) error {
+	for ; len(pairs) >= 2; pairs = pairs[2:] {
+		position, ok := pairs[0].(int64)
+		value, isText := pairs[1].(string)
+		if !ok || !isText {
+			return fmt.Errorf("a ledger script answered the pair %T, %T", pairs[0], pairs[1])
+		}
+		f(int(position)-1, value)
+	}
+	return nil
+}
+
+// layout is the layout of a trust record's era.
+func (l *Ledger) layout(trust *Trust) layout {
+	return layout{
+		prefix:  l.cfg.Prefix + "k" + trust.Era,
+		width:   l.cfg.SlotWidth,
+		bits:    l.cfg.SlotBits,
+		horizon: leadevents.Millis(l.cfg.Horizon.Milliseconds()),
+	}
+}
+
+func (l *Ledger) epochKey() string { return l.cfg.Prefix + "epoch" }
+
+// unavailable makes a failure one the client reads as "try again".
+func (l *Ledger) unavailable(err error) error {
+	if _, ok := errors.AsType[*leadevents.Error](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, errLate):
+		return leadevents.Wrap(leadevents.Unavailable, err, "the stores were too slow to finish within ledger.deadline (%s); send the same request again", l.cfg.Deadline)
+	case errors.Is(err, errEpoch):
+		return leadevents.Wrap(leadevents.Unavailable, err, "the ledger (Redis) lost its memory during the request; send the same request again")
+	}
+	return leadevents.Wrap(leadevents.Unavailable, err, "the ledger (Redis) did not answer as it should; send the same request again")
+}

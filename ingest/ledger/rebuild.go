@@ -1,0 +1,311 @@
+package ledger
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"leadevents"
+)
+
+//go:embed scripts/reassign.lua
+var reassignScript string
+
+// progress is how far this process' rebuild has come; for Status and metrics.
+type progress struct {
+	keys   atomic.Int64
+	slice  atomic.Int64
+	slices atomic.Int64
+}
+
+// rebuildLease is for how long a silent rebuilder keeps others from taking over.
+const rebuildLease = 30 * time.Second
+
+// errNotOurs says that another process rebuilds.
+var errNotOurs = errors.New("another process rebuilds the ledger")
+
+// rebuildOnce rebuilds the ledger of t's epoch if no other process does. What
+// goes wrong is logged and tried again at the next look.
+func (l *Ledger) rebuildOnce(t *Trust) {
+	defer func() {
+		l.watch.mu.Lock()
+		l.watch.rebuild.running = false
+		l.watch.mu.Unlock()
+	}()
+	started := time.Now()
+	err := l.rebuild(l.life, t)
+	switch {
+	case err == nil:
+		l.cfg.Logger.Info("ledger rebuilt", "keys", l.progress.keys.Load(), "seconds", time.Since(started).Seconds(), "epoch", t.Epoch)
+		l.kick("the ledger was rebuilt")
+	case errors.Is(err, errNotOurs) || l.life.Err() != nil:
+	default:
+		l.cfg.Logger.Error("ledger rebuild stopped; it goes on from there", "error", err, "keys", l.progress.keys.Load())
+	}
+}
+
+// rebuild sets the keys of every row that could be asked for by Redis alone:
+// those that occurred within the horizon, and those ingested so recently that
+// the cold check would not know whether they were sealed. It goes slice by slice
+// of occurred_at and notes each finished slice in Redis, so that whoever goes on
+// after a crash starts there; while it runs, requests are served as suspect.
+//
+// A row that arrives behind the stream belongs to a request that is still to
+// seal it (in this epoch), or that has died unanswered; so nothing is missed.
+func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
+	lease, err := l.takeLease(ctx)
+	if err != nil {
+		return err
+	}
+	defer lease.release()
+	if t.State == Suspect {
+		next := *t
+		next.State, next.Number = Rebuilding, t.Number+1
+		if written, err := l.writeTrust(ctx, t.Epoch, &next, 0); err != nil || !written {
+			return errors.Join(err, errWritten(written))
+		}
+		t = &next
+	}
+	slices := l.slices(t)
+	done, err := l.resumeFrom(ctx, t)
+	if err != nil {
+		return err
+	}
+	l.progress.slices.Store(int64(len(slices)))
+	for n := done; n < len(slices); n++ {
+		l.progress.slice.Store(int64(n))
+		if err := l.rebuildSlice(ctx, t, slices[n], lease); err != nil {
+			return fmt.Errorf("rebuild slice %d of %d: %w", n+1, len(slices), err)
+		}
+		if err := l.control.HSet(ctx, l.cfg.Prefix+"rebuild", "epoch", t.Epoch, "done", n+1, "keys", l.progress.keys.Load()).Err(); err != nil {
+			return fmt.Errorf("note slice %d of the rebuild: %w", n+1, err)
+		}
+	}
+	l.progress.slice.Store(int64(len(slices)))
+	now, err := l.control.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("read Redis' clock: %w", err)
+	}
+	next := *t
+	next.State, next.Number, next.Since = Trusted, t.Number+1, leadevents.MillisOf(now)
+	if written, err := l.writeTrust(ctx, t.Epoch, &next, next.Since); err != nil || !written {
+		return errors.Join(err, errWritten(written))
+	}
+	return l.purge(ctx, t.Era)
+}
+
+func errWritten(written bool) error {
+	if written {
+		return nil
+	}
+	return errEpoch
+}
+
+// slice is a stretch of occurred_at, and since when its rows must have come.
+type slice struct {
+	from, to, ingestedSince leadevents.Millis
+}
+
+// slices cuts the horizon in 72 (hours, by default), counted from the epoch's
+// begin so that they are the same after a crash; the last holds the future, and
+// one more the old events that came recently.
+func (l *Ledger) slices(t *Trust) []slice {
+	horizon := leadevents.Millis((l.cfg.Horizon + l.cfg.Margin).Milliseconds())
+	step := max(horizon/72, 1000)
+	start := max(t.At-horizon, 0)
+	var slices []slice
+	for from := start; from < t.At; from += step {
+		slices = append(slices, slice{from: from, to: min(from+step, t.At)})
+	}
+	slices = append(slices, slice{from: t.At, to: leadevents.MaxOccurredAt + 1})
+	recent := t.At.Add(-l.cfg.ShortHorizon - l.cfg.Deadline - l.cfg.Margin)
+	return append(slices, slice{from: 0, to: start, ingestedSince: recent})
+}
+
+// resumeFrom is the number of slices that are done in this epoch.
+func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
+	noted, err := l.control.HGetAll(ctx, l.cfg.Prefix+"rebuild").Result()
+	if err != nil {
+		return 0, fmt.Errorf("read the progress of the rebuild: %w", err)
+	}
+	if noted["epoch"] != t.Epoch {
+		l.progress.keys.Store(0)
+		return 0, nil
+	}
+	keys, _ := strconv.ParseInt(noted["keys"], 10, 64)
+	l.progress.keys.Store(keys)
+	done, _ := strconv.Atoi(noted["done"])
+	return done, nil
+}
+
+func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s slice, lease *lease) error {
+	err := l.archive.StreamKeys(ctx, s.from, s.to, s.ingestedSince, func(keys []leadevents.Key, owners []leadevents.BatchID) error {
+		started := time.Now()
+		if err := lease.renew(ctx); err != nil {
+			return err
+		}
+		if err := l.load(ctx, t, keys, owners); err != nil {
+			return err
+		}
+		l.progress.keys.Add(int64(len(keys)))
+		l.met.rebuilt.Add(float64(len(keys)))
+		return sleep(ctx, time.Duration(len(keys))*time.Second/time.Duration(l.cfg.RebuildRate)-time.Since(started))
+	})
+	if err != nil {
+		return err
+	}
+	// A merge may have kept the row of a contest's loser.
+	return l.archive.StreamContests(ctx, s.from, s.to, func(contests []leadevents.Contest) error {
+		if err := lease.renew(ctx); err != nil {
+			return err
+		}
+		return l.reassign(ctx, t, contests)
+	})
+}
+
+// load sets keys to the batches that stored them, where nobody has sealed them
+// in this epoch.
+func (l *Ledger) load(ctx context.Context, t *Trust, keys []leadevents.Key, batches []leadevents.BatchID) error {
+	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
+	owners := make([]leadevents.BatchID, len(keys))
+	return l.eachChunk(ctx, plan, func(ctx context.Context, chunk []bucket) error {
+		_, err := l.sealChunk(ctx, t.Epoch, math.MaxInt64/2, keys, batches, l.cfg.ShortHorizon, plan, chunk, owners)
+		return err
+	})
+}
+
+func (l *Ledger) reassign(ctx context.Context, t *Trust, contests []leadevents.Contest) error {
+	keys := make([]leadevents.Key, len(contests))
+	for i := range contests {
+		keys[i] = contests[i].Key
+	}
+	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
+	return l.eachChunk(ctx, plan, func(ctx context.Context, chunk []bucket) error {
+		names, args := []string{l.epochKey()}, []any{t.Epoch}
+		for _, b := range chunk {
+			names = append(names, b.name)
+			args = append(args, b.end-b.start)
+			for i := b.start; i < b.end; i++ {
+				args = append(args, plan.field(i))
+			}
+			for i := b.start; i < b.end; i++ {
+				args = append(args, token(contests[plan.order[i]].Loser))
+			}
+			for i := b.start; i < b.end; i++ {
+				args = append(args, token(contests[plan.order[i]].Winner))
+			}
+		}
+		answer, err := l.data.Eval(ctx, reassignScript, names, args...).Slice()
+		if err != nil {
+			return fmt.Errorf("give contested keys to their winners: %w", err)
+		}
+		_, _, err = l.scriptStatus(answer)
+		return err
+	})
+}
+
+// purge removes the keys of other eras, which nobody will ask for again; they
+// would leave by themselves only when the horizon has passed.
+func (l *Ledger) purge(ctx context.Context, era string) error {
+	prefix := l.cfg.Prefix + "k"
+	keep := prefix + era + ":"
+	scan := l.control.Scan(ctx, 0, globEscape(prefix)+"*", 1000).Iterator()
+	var old []string
+	remove := func() error {
+		if len(old) == 0 {
+			return nil
+		}
+		err := l.control.Unlink(ctx, old...).Err()
+		old = old[:0]
+		return err
+	}
+	for scan.Next(ctx) {
+		if key := scan.Val(); !strings.HasPrefix(key, keep) {
+			old = append(old, key)
+		}
+		if len(old) == 1000 {
+			if err := remove(); err != nil {
+				return fmt.Errorf("remove keys of earlier eras: %w", err)
+			}
+		}
+	}
+	if err := errors.Join(scan.Err(), remove()); err != nil {
+		return fmt.Errorf("remove keys of earlier eras: %w", err)
+	}
+	return nil
+}
+
+// globEscape takes the meaning off the characters that SCAN's MATCH would read.
+func globEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}
+
+// lease is the right to rebuild, held while it is renewed.
+type lease struct {
+	l     *Ledger
+	owner string
+	until time.Time
+}
+
+func (l *Ledger) takeLease(ctx context.Context) (*lease, error) {
+	held := &lease{l: l, owner: leadevents.NewBatchID().String(), until: time.Now().Add(rebuildLease)}
+	ok, err := l.control.SetNX(ctx, l.cfg.Prefix+"rebuilder", held.owner, rebuildLease).Result()
+	if err != nil {
+		return nil, fmt.Errorf("take the rebuild's lease: %w", err)
+	}
+	if !ok {
+		return nil, errNotOurs
+	}
+	return held, nil
+}
+
+// renew keeps the lease for as long again; it asks Redis when half has gone.
+func (held *lease) renew(ctx context.Context) error {
+	if time.Until(held.until) > rebuildLease/2 {
+		return nil
+	}
+	until := time.Now().Add(rebuildLease)
+	owner, err := held.l.control.Get(ctx, held.l.cfg.Prefix+"rebuilder").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("keep the rebuild's lease: %w", err)
+	}
+	if owner != held.owner {
+		return errNotOurs // two that rebuild at once do no harm, only the work twice
+	}
+	if err := held.l.control.PExpire(ctx, held.l.cfg.Prefix+"rebuilder", rebuildLease).Err(); err != nil {
+		return fmt.Errorf("keep the rebuild's lease: %w", err)
+	}
+	held.until = until
+	return nil
+}
+
+// release gives the lease back, also when the ledger is closing.
+func (held *lease) release() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(held.l.life), time.Second)
+	defer cancel()
+	if owner, err := held.l.control.Get(ctx, held.l.cfg.Prefix+"rebuilder").Result(); err == nil && owner == held.owner {
+		held.l.control.Del(ctx, held.l.cfg.Prefix+"rebuilder")
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

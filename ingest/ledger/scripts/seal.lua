@@ -1,0 +1,55 @@
+-- Seal: make each key ours unless somebody sealed it before, all keys of the
+-- call in one atomic step, and only in the epoch that was peeked.
+--
+-- KEYS[1]  epoch key      KEYS[2..] buckets (hashes)
+-- ARGV[1]  the epoch that was peeked
+-- ARGV[2]  latest Redis time (ms) at which sealing is still allowed
+-- ARGV[3]  shortest life of a sealed key from now, ms (Tshort, or a day for keys of an Idempotency-Key)
+-- ARGV[4]  one token for all keys (8 bytes), or '' where each key brings its own
+-- then per bucket: n, the time until which its live keys must stay (ms), n fields,
+--                  and, only where ARGV[4] is '', n tokens
+-- Answer: {status, now, [position, owner]...}; status is OK, EPOCH or LATE. A
+-- position counts keys from 1; owner is 8 bytes for "sealed by another", or
+-- 9 bytes each ('c' + token) for claims that this seal overrode.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'EPOCH', now} end
+if now > tonumber(ARGV[2]) then return {'LATE', now} end
+local least = now + tonumber(ARGV[3])
+local shared = ARGV[4]
+local answer = {'OK', now}
+local a, position = 5, 0
+for k = 2, #KEYS do
+  local n, expiry = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  a = a + 2
+  local have = redis.call('HMGET', KEYS[k], unpack(ARGV, a, a + n - 1))
+  local put, m = {}, 0
+  for j = 1, n do
+    local token = shared
+    if token == '' then token = ARGV[a + n + j - 1] end
+    local owner = have[j]
+    if not owner or #owner ~= 8 then
+      put[m + 1], put[m + 2] = ARGV[a + j - 1], token
+      m = m + 2
+      if owner then
+        answer[#answer + 1] = position + j
+        answer[#answer + 1] = owner
+      end
+    elseif owner ~= token then
+      answer[#answer + 1] = position + j
+      answer[#answer + 1] = owner
+    end
+  end
+  if m > 0 then redis.call('HSET', KEYS[k], unpack(put)) end
+  -- A key stays until max(sealed + Tshort, occurredAt + T); a bucket stays as
+  -- long as its longest key. Also for keys that another sealed: whoever asked
+  -- within Tshort must find the owner.
+  if expiry < least then expiry = least end
+  if redis.call('PEXPIRETIME', KEYS[k]) < expiry then
+    redis.call('PEXPIREAT', KEYS[k], expiry)
+  end
+  a = a + n
+  if shared == '' then a = a + n end
+  position = position + n
+end
+return answer

@@ -1,0 +1,218 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"leadevents"
+)
+
+// watch is the state of the health watch.
+type watch struct {
+	mu      sync.Mutex // one look at a time
+	failing string     // the last failure logged
+	rebuild struct {
+		running bool
+		done    sync.WaitGroup
+	}
+	repaired leadevents.Millis // the start of the archive's server after which states were repaired
+	lastBeat time.Time
+}
+
+// watchHealth looks at both stores at every heartbeat, and at once when kicked.
+func (l *Ledger) watchHealth() {
+	ctx := l.life
+	defer l.watch.rebuild.done.Wait()
+	ticker := time.NewTicker(l.cfg.HeartbeatEvery)
+	defer ticker.Stop()
+	for {
+		err := l.look(ctx)
+		l.report(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case reason := <-l.suspect:
+			l.cfg.Logger.Debug("ledger examined at once", "reason", reason)
+		}
+	}
+}
+
+// kick makes the watch look at once.
+func (l *Ledger) kick(reason string) {
+	select {
+	case l.suspect <- reason:
+	default:
+	}
+}
+
+// report logs a failure once, and its end.
+func (l *Ledger) report(err error) {
+	text := ""
+	if err != nil && !errors.Is(err, context.Canceled) {
+		text = err.Error()
+	}
+	if (text == "") != (l.watch.failing == "") {
+		if text != "" {
+			l.cfg.Logger.Error("ledger cannot be examined", "error", text)
+		} else {
+			l.cfg.Logger.Info("ledger can be examined again")
+		}
+	}
+	l.watch.failing = text
+}
+
+// current is the trust record in force.
+func (l *Ledger) current(ctx context.Context) (*Trust, error) {
+	if t := l.trust.Load(); t != nil {
+		return t, nil
+	}
+	if err := l.refresh(ctx, nil); err != nil {
+		return nil, err
+	}
+	if t := l.trust.Load(); t != nil {
+		return t, nil
+	}
+	return nil, leadevents.Errorf(leadevents.Unavailable, "the ledger is being examined; send the same request again")
+}
+
+// refresh looks at the stores unless the record is another than seen by now.
+func (l *Ledger) refresh(ctx context.Context, seen *Trust) error {
+	if err := l.lookUnless(ctx, func() bool { return l.trust.Load() != seen }); err != nil {
+		return l.unavailable(err)
+	}
+	return nil
+}
+
+// Confirm says that the stores are still the ones of the view: asked before an
+// answer that rests on what they hold rather than on a seal.
+func (l *Ledger) Confirm(ctx context.Context, view View) error {
+	for range 20 {
+		t := l.trust.Load()
+		if t.Epoch != view.Trust.Epoch {
+			return l.unavailable(errEpoch)
+		}
+		if l.archive.Generation() == t.archive {
+			return nil
+		}
+		if err := l.refresh(ctx, t); err != nil {
+			return err
+		}
+	}
+	return l.unavailable(errEpoch)
+}
+
+// look examines both stores, declares what it finds, and takes the record in
+// force as this process' own.
+func (l *Ledger) look(ctx context.Context) error {
+	return l.lookUnless(ctx, func() bool { return false })
+}
+
+// lookUnless is look, unless it is superfluous once the look under way has ended.
+func (l *Ledger) lookUnless(ctx context.Context, superfluous func() bool) error {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	if superfluous() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*l.cfg.Timeout)
+	defer cancel()
+	for range 5 {
+		o, err := l.observe(ctx)
+		if err != nil {
+			return err
+		}
+		d := l.diagnose(o)
+		if d.reason == "" {
+			l.clock.set(o.now, time.Now())
+			return l.adopt(ctx, o)
+		}
+		// Whoever wins the write, the next look reads what is in force then.
+		if _, err := l.declare(ctx, o, d); err != nil {
+			return err
+		}
+		l.clock.set(o.now, time.Now())
+	}
+	return errors.New("the ledger's trust record changed five times during one look")
+}
+
+// adopt makes Redis' record this process' own, keeps both stores' heartbeats
+// going, and starts a rebuild where one is needed.
+func (l *Ledger) adopt(ctx context.Context, o *observation) error {
+	t := o.trust
+	t.archive = o.generation
+	old := l.trust.Swap(t)
+	if old != nil && (old.State != t.State || old.Epoch != t.Epoch) {
+		l.cfg.Logger.Info("ledger "+string(t.State), "epoch", t.Epoch, "reason", t.Reason)
+	}
+	if o.policy != "noeviction" && o.maxMemory > 0 && (old == nil || old.Epoch != t.Epoch) {
+		l.cfg.Logger.Error("Redis would evict keys: set maxmemory-policy to noeviction", "policy", o.policy)
+	}
+	if skew := o.now - o.archive.Now; max(skew, -skew) > leadevents.Millis(l.cfg.Margin.Milliseconds()) {
+		l.met.skew.Set(float64(skew) / 1000)
+		l.cfg.Logger.Warn("the clocks of Redis and ClickHouse differ", "seconds", float64(skew)/1000, "margin", l.cfg.Margin.String())
+	}
+	if o.archive.Number < t.Number {
+		// Written to Redis, and then the writer died.
+		record, err := json.Marshal(t)
+		if err != nil {
+			return fmt.Errorf("write the trust record: %w", err)
+		}
+		if err := l.archive.SaveTrust(ctx, t.Number, string(record)); err != nil {
+			return fmt.Errorf("write the trust record to ClickHouse: %w", err)
+		}
+	}
+	// A row and its state are two parts on disk: when ClickHouse died between
+	// them and nobody sends the row again, the state is missing. Only rows that
+	// were on their way when it died can be meant.
+	if started := o.archive.Started; l.watch.repaired != started {
+		since, until := started.Add(-10*l.cfg.Deadline-l.cfg.Margin), started.Add(l.cfg.Deadline+l.cfg.Margin)
+		if err := l.archive.RepairStates(ctx, since, until); err != nil {
+			return fmt.Errorf("repair the states of recent rows: %w", err)
+		}
+		l.watch.repaired = started
+	}
+	if err := l.beat(ctx, o, t); err != nil {
+		return err
+	}
+	if t.State != Trusted && !l.watch.rebuild.running {
+		l.watch.rebuild.running = true
+		l.watch.rebuild.done.Go(func() { l.rebuildOnce(t) })
+	}
+	return nil
+}
+
+// beat moves both heartbeats on. The archive's is written every fifth time, by
+// whoever comes first: enough to bound what a restored backup has lost.
+func (l *Ledger) beat(ctx context.Context, o *observation, t *Trust) error {
+	confirmed := int64(0)
+	if time.Since(l.watch.lastBeat) >= 5*l.cfg.HeartbeatEvery {
+		l.watch.lastBeat = time.Now()
+		ours, err := l.control.SetNX(ctx, l.cfg.Prefix+"beater", "1", 4*l.cfg.HeartbeatEvery).Result()
+		if err != nil {
+			return fmt.Errorf("take the heartbeat's turn: %w", err)
+		}
+		if ours && o.beat > o.archive.Beat {
+			if err := l.archive.SaveBeat(ctx, o.beat); err != nil {
+				return fmt.Errorf("write the heartbeat to ClickHouse: %w", err)
+			}
+			confirmed = int64(o.beat)
+		}
+	}
+	keys := []string{l.epochKey(), l.cfg.Prefix + "beat", l.cfg.Prefix + "archived"}
+	if err := l.control.Eval(ctx, beatScript, keys, t.Epoch, confirmed).Err(); err != nil {
+		return fmt.Errorf("write the heartbeat to Redis: %w", err)
+	}
+	return nil
+}
+
+// observeClock compares a time read during [before, now] with where it should be.
+func (l *Ledger) observeClock(now leadevents.Millis, before time.Time) {
+	if now != 0 && l.clock.leap(now, before, time.Now()).Abs() > l.cfg.Margin {
+		l.kick("Redis' clock leapt")
+	}
+}
