@@ -64,10 +64,7 @@ func (s *scanner) field(i int) (name span, value int) {
 		return span{}, s.fail(end, stringFailure(b, end))
 	}
 	name = span{uint32(i + 1), uint32(end)}
-	if i = s.blank(end + 1); i >= len(b) || b[i] != ':' {
-		return name, s.unexpected(i, "a colon")
-	}
-	return name, s.blank(i + 1)
+	return name, s.colon(end + 1)
 }
 
 // another scans what follows a value: a comma, then it is the place where the
@@ -123,7 +120,7 @@ func (s *scanner) event(i int, r *rowSpans) int {
 		return i + 1
 	}
 	for {
-		name, value := s.field(i)
+		into, value := s.eventField(i, r)
 		if value < 0 {
 			return -1
 		}
@@ -131,16 +128,13 @@ func (s *scanner) event(i int, r *rowSpans) int {
 		if end < 0 {
 			return -1
 		}
-		found := span{uint32(value), uint32(end)}
-		switch raw := name.of(s.body); {
-		case nameIs(raw, fieldPhone):
-			r.phone = found
-		case nameIs(raw, fieldOccurredAt):
-			r.occurredAt = found
-		case nameIs(raw, fieldMetadata):
-			r.metadata, r.space, r.tooDeep = found, 0, false
-			if c := s.body[value]; c == '{' || c == '[' {
-				r.space, r.tooDeep = uint32(s.space), s.depth > MaxMetadataDepth
+		if into != nil {
+			*into = span{uint32(value), uint32(end)}
+			if into == &r.metadata {
+				r.space, r.tooDeep = 0, false
+				if c := s.body[value]; c == '{' || c == '[' {
+					r.space, r.tooDeep = uint32(s.space), s.depth > MaxMetadataDepth
+				}
 			}
 		}
 		var last bool
@@ -148,4 +142,45 @@ func (s *scanner) event(i int, r *rowSpans) int {
 			return i
 		}
 	}
+}
+
+// eventField scans the name and colon of an event's field; into is where its
+// value is to be noted, nil for an unknown field; value is as field has it. A
+// name that stands there plainly, quotes and all, is known without being looked
+// at byte by byte: a fifth of the scan's time.
+func (s *scanner) eventField(i int, r *rowSpans) (into *span, value int) {
+	b := s.body[i:]
+	switch {
+	case startsWith(b, `"`+fieldPhone+`"`):
+		into, i = &r.phone, i+len(`"`+fieldPhone+`"`)
+	case startsWith(b, `"`+fieldOccurredAt+`"`):
+		into, i = &r.occurredAt, i+len(`"`+fieldOccurredAt+`"`)
+	case startsWith(b, `"`+fieldMetadata+`"`):
+		into, i = &r.metadata, i+len(`"`+fieldMetadata+`"`)
+	default:
+		name, value := s.field(i)
+		switch raw := name.of(s.body); {
+		case nameIs(raw, fieldPhone):
+			into = &r.phone
+		case nameIs(raw, fieldOccurredAt):
+			into = &r.occurredAt
+		case nameIs(raw, fieldMetadata):
+			into = &r.metadata
+		}
+		return into, value
+	}
+	return into, s.colon(i)
+}
+
+// startsWith is inlined for a constant, bytes.HasPrefix is not.
+func startsWith(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+// colon scans a colon, and is the place where the value after it starts.
+func (s *scanner) colon(i int) int {
+	if i = s.blank(i); i >= len(s.body) || s.body[i] != ':' {
+		return s.unexpected(i, "a colon")
+	}
+	return s.blank(i + 1)
 }

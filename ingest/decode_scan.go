@@ -333,10 +333,10 @@ func scanString(b []byte, i int) (end int, ok bool) {
 			w := binary.LittleEndian.Uint64(b[i:])
 			stops := stopBytes(w)
 			if stops != 0 {
-				n := bits.TrailingZeros64(stops) &^ 7 // bits before the first stop
-				high |= w & (1<<n - 1)
-				i += n >> 3
-				break
+				first := stops & -stops
+				high |= w & (first - 1)
+				i += bits.TrailingZeros64(first) >> 3
+				goto stop
 			}
 			high |= w
 			i += 8
@@ -345,9 +345,10 @@ func scanString(b []byte, i int) (end int, ok bool) {
 			high |= uint64(b[i])
 			i++
 		}
-		if i >= len(b) || b[i] < ' ' {
+		if i >= len(b) {
 			return i, false
 		}
+	stop:
 		if b[i] == '"' {
 			break
 		}
@@ -365,16 +366,18 @@ func scanString(b []byte, i int) (end int, ok bool) {
 
 // stopBytes marks, with the highest bit of its byte, the first byte of w that
 // is a quote, a backslash or below 32. Bytes after the first may be marked
-// wrongly (the subtractions borrow), those before it never.
+// wrongly (the subtractions borrow), those before it never: of a byte below 128
+// that is none of the three, no subtraction sets the highest bit, and those
+// from 128 on are masked out.
 func stopBytes(w uint64) uint64 {
 	quote := w ^ '"'*everyByte
 	slash := w ^ '\\'*everyByte
-	return ((quote-everyByte)&^quote | (slash-everyByte)&^slash | (w-' '*everyByte)&^w) & highBits
+	return ((quote - everyByte) | (slash - everyByte) | (w - ' '*everyByte)) &^ w & highBits
 }
 
 // escapeLength is the length of the escape that starts b, or 0 if it is none.
 func escapeLength(b []byte) int {
-	if len(b) < 2 {
+	if len(b) < 2 || b[0] != '\\' {
 		return 0
 	}
 	switch b[1] {
