@@ -1,0 +1,5 @@
+//go:build !linux
+
+package embedded
+
+func runEngine(string, []string) error { return errPlatform() }

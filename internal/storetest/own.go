@@ -1,0 +1,210 @@
+package storetest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"leadevents/clickhouse/embedded"
+	"leadevents/internal/redisserver"
+)
+
+// OwnDatabase is the database that [OwnClickHouse] makes.
+const OwnDatabase = "leadevents"
+
+// ClickHouseServer is an engine of one test's own.
+type ClickHouseServer struct {
+	*embedded.Server // of the moment: Restart and Replace start another
+	own
+	config embedded.Config
+}
+
+// RedisServer is a redis-server of one test's own.
+type RedisServer struct {
+	*redisserver.Server // of the moment: Restart and Replace start another
+	own
+	config redisserver.Config
+}
+
+// own is what both have: a folder, a test and a process to torment.
+type own struct {
+	t       testing.TB
+	dir     string
+	pid     func() int
+	stopped bool
+}
+
+func newOwn(t testing.TB, kind string) own {
+	t.Helper()
+	shared.mu.Lock()
+	dir, err := shared.folder(kind + "_" + shared.name(t))
+	shared.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own{t: t, dir: dir}
+}
+
+// Kill ends the process as a crash would (SIGKILL) and returns at once; it is
+// started again by itself, see Await.
+func (o *own) Kill() { o.signal(syscall.SIGKILL) }
+
+// Pause stops the process without ending it: connections stay open, nothing is
+// answered, until Resume.
+func (o *own) Pause() { o.signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (o *own) Resume() { o.signal(syscall.SIGCONT) }
+
+func (o *own) signal(s syscall.Signal) {
+	o.t.Helper()
+	pid := o.pid()
+	if pid == 0 {
+		o.t.Fatal("the server is down already: Await it first")
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		o.t.Fatalf("signal %v to the server: %v", s, err)
+	}
+}
+
+// Await waits until the server is up with another pid than the given one, and
+// returns the new one.
+func (o *own) Await(previous int) int {
+	o.t.Helper()
+	deadline := time.Now().Add(startLimit)
+	for time.Now().Before(deadline) {
+		if pid := o.pid(); pid != 0 && pid != previous {
+			return pid
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	o.t.Fatalf("the server is not up again after %v", startLimit)
+	return 0
+}
+
+// settle is the end of the test: stop, then remove the files or say where they
+// are.
+func (o *own) settle(stop func(context.Context) error) {
+	if !o.stopped {
+		if pid := o.pid(); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGCONT) // a paused one could not stop
+		}
+		o.halt(stop)
+	}
+	if o.t.Failed() {
+		shared.kept.Store(true)
+		o.t.Logf("the server's files are kept in %s", o.dir)
+		return
+	}
+	if err := os.RemoveAll(o.dir); err != nil {
+		o.t.Errorf("remove the server's files: %v", err)
+	}
+}
+
+func (o *own) halt(stop func(context.Context) error) {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	if err := stop(ctx); err != nil {
+		o.t.Errorf("stop the server: %v", err)
+	}
+	o.stopped = true
+}
+
+// OwnClickHouse starts an engine for this test alone, with the database
+// [OwnDatabase]. configure may change the settings first.
+func OwnClickHouse(t testing.TB, configure ...func(*embedded.Config)) *ClickHouseServer {
+	t.Helper()
+	s := &ClickHouseServer{own: newOwn(t, "clickhouse")}
+	s.config = engineConfig(s.dir)
+	s.config.Databases = []string{OwnDatabase}
+	for _, change := range configure {
+		change(&s.config)
+	}
+	s.pid = func() int { return s.Endpoint().PID }
+	s.Start()
+	t.Cleanup(func() { s.settle(s.Server.Stop) })
+	return s
+}
+
+// Store is how to connect now.
+func (s *ClickHouseServer) Store() ClickHouseStore { return clickHouseStore(s.Server, OwnDatabase) }
+
+// Halt stops the engine in order; Start starts it again on the same files.
+func (s *ClickHouseServer) Halt() { s.t.Helper(); s.halt(s.Server.Stop) }
+
+// Start starts the engine after a Halt.
+func (s *ClickHouseServer) Start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	server, err := embedded.Start(ctx, s.config)
+	if err != nil {
+		s.t.Fatalf("no ClickHouse for this test: %v", err)
+	}
+	s.Server, s.stopped = server, false
+}
+
+// Replace puts an empty engine in its place: ports, user and password stay.
+func (s *ClickHouseServer) Replace() {
+	s.t.Helper()
+	s.Halt()
+	s.empty()
+	s.Start()
+}
+
+// empty removes the data and leaves password and ports.
+func (o *own) empty() {
+	o.t.Helper()
+	if err := os.RemoveAll(filepath.Join(o.dir, "data")); err != nil {
+		o.t.Fatalf("remove the server's data: %v", err)
+	}
+}
+
+// OwnRedis starts a redis-server for this test alone. configure may change the
+// settings first.
+func OwnRedis(t testing.TB, configure ...func(*redisserver.Config)) *RedisServer {
+	t.Helper()
+	s := &RedisServer{own: newOwn(t, "redis")}
+	s.config = redisConfig(s.dir)
+	for _, change := range configure {
+		change(&s.config)
+	}
+	s.pid = func() int { return s.Endpoint().PID }
+	s.Start()
+	t.Cleanup(func() { s.settle(s.Server.Stop) })
+	return s
+}
+
+// Store is how to connect now; the prefix is empty, all of it is the test's.
+func (s *RedisServer) Store() RedisStore {
+	e := s.Endpoint()
+	return RedisStore{Addr: e.Addr, Password: e.Password}
+}
+
+// Halt stops the server in order; Start starts it again on the same files.
+func (s *RedisServer) Halt() { s.t.Helper(); s.halt(s.Server.Stop) }
+
+// Start starts the server after a Halt.
+func (s *RedisServer) Start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	server, err := redisserver.Start(ctx, s.config)
+	if err != nil {
+		s.t.Fatalf("no Redis for this test: %v", err)
+	}
+	s.Server, s.stopped = server, false
+}
+
+// Replace puts an empty server in its place: port and password stay. It is what
+// the loss of all of Redis looks like.
+func (s *RedisServer) Replace() {
+	s.t.Helper()
+	s.Halt()
+	s.empty()
+	s.Start()
+}

@@ -1,0 +1,203 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"leadevents/clickhouse/embedded"
+	"leadevents/internal/redisserver"
+)
+
+const (
+	startLimit = 2 * time.Minute // eight test processes on two cores start slowly
+	stopLimit  = 20 * time.Second
+	queryLimit = time.Minute
+	// engineMemory leaves room for several test processes on one machine.
+	engineMemory = 3 << 30
+)
+
+// ClickHouseStore is a database of a test's own.
+type ClickHouseStore struct {
+	Native, HTTP   string // host:port
+	Database       string // empty, Atomic
+	User, Password string // all rights
+}
+
+// RedisStore is a part of a Redis of a test's own.
+type RedisStore struct {
+	Addr, Password string
+	Prefix         string // every key of the test begins with it
+}
+
+// stores are the servers that the tests of one process share. It is the one
+// global here: TestMain and the tests have no other place to meet.
+type stores struct {
+	mu         sync.Mutex
+	dir        string
+	kept       atomic.Bool // a test failed: leave the files
+	clickHouse *embedded.Server
+	redis      *redisserver.Server
+	clickErr   error // a store that failed to start is not tried again by every test
+	redisErr   error
+	serial     atomic.Int64
+}
+
+var shared stores
+
+// Main is the body of TestMain: it runs the tests, stops the stores they used,
+// removes their files unless a test failed, calls after (a check for leaked
+// goroutines, say) and exits.
+func Main(m *testing.M, after ...func() error) {
+	embedded.Main() // does not return in the engine's process
+	code := m.Run()
+	err := shared.stop()
+	for _, check := range after {
+		err = errors.Join(err, check())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func (s *stores) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	var errs []error
+	if s.clickHouse != nil {
+		errs = append(errs, s.clickHouse.Stop(ctx))
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop(ctx))
+	}
+	if s.dir != "" && !s.kept.Load() {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// folder is a new folder under the process' own one.
+func (s *stores) folder(name string) (string, error) {
+	if s.dir == "" {
+		dir, err := os.MkdirTemp("", "leadevents-test-")
+		if err != nil {
+			return "", fmt.Errorf("make the folder of the test stores: %w", err)
+		}
+		s.dir = dir
+	}
+	return filepath.Join(s.dir, name), nil
+}
+
+// name turns a test's name into one for a database or a prefix, unique in this
+// process: "TestSeal/one_key" is "seal_one_key_7".
+func (s *stores) name(t testing.TB) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(strings.TrimPrefix(t.Name(), "Test")))
+	return fmt.Sprintf("t_%s_%d", name[:min(len(name), 60)], s.serial.Add(1))
+}
+
+func (s *stores) engine() (*embedded.Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clickHouse == nil && s.clickErr == nil {
+		var dir string
+		if dir, s.clickErr = s.folder("clickhouse"); s.clickErr == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+			defer cancel()
+			s.clickHouse, s.clickErr = embedded.Start(ctx, engineConfig(dir))
+		}
+	}
+	return s.clickHouse, s.clickErr
+}
+
+func engineConfig(dir string) embedded.Config {
+	return embedded.Config{DataDir: dir, MemoryLimitBytes: engineMemory, StopTimeout: stopLimit / 2}
+}
+
+func (s *stores) redisServer() (*redisserver.Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.redis == nil && s.redisErr == nil {
+		var dir string
+		if dir, s.redisErr = s.folder("redis"); s.redisErr == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+			defer cancel()
+			s.redis, s.redisErr = redisserver.Start(ctx, redisConfig(dir))
+		}
+	}
+	return s.redis, s.redisErr
+}
+
+func redisConfig(dir string) redisserver.Config {
+	return redisserver.Config{DataDir: dir, StopTimeout: stopLimit / 2}
+}
+
+// ClickHouse is an empty database for this test, dropped after it unless it
+// failed. The engine is shared: do not kill it (see [OwnClickHouse]).
+func ClickHouse(t testing.TB) ClickHouseStore {
+	t.Helper()
+	server, err := shared.engine()
+	if err != nil {
+		t.Fatalf("no ClickHouse for this test: %v", err)
+	}
+	database := shared.name(t)
+	exec(t, server, "CREATE DATABASE "+database+" ENGINE = Atomic")
+	t.Cleanup(func() {
+		if t.Failed() {
+			shared.kept.Store(true)
+			t.Logf("the database %s is kept in %s; start the engine on that folder to look at it", database, filepath.Join(shared.dir, "clickhouse"))
+			return
+		}
+		exec(t, server, "DROP DATABASE "+database+" SYNC")
+	})
+	return clickHouseStore(server, database)
+}
+
+func clickHouseStore(server *embedded.Server, database string) ClickHouseStore {
+	e := server.Endpoint()
+	return ClickHouseStore{Native: e.Native, HTTP: e.HTTP, Database: database, User: e.User, Password: e.Password}
+}
+
+func exec(t testing.TB, server *embedded.Server, statement string) {
+	t.Helper()
+	// Not the test's context: this also runs in cleanups, after its end.
+	ctx, cancel := context.WithTimeout(context.Background(), queryLimit)
+	defer cancel()
+	if _, err := server.Exec(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Redis is a key prefix for this test on the shared server. Do not FLUSHALL or
+// kill it (see [OwnRedis]).
+func Redis(t testing.TB) RedisStore {
+	t.Helper()
+	server, err := shared.redisServer()
+	if err != nil {
+		t.Fatalf("no Redis for this test: %v", err)
+	}
+	prefix := shared.name(t) + ":"
+	t.Cleanup(func() {
+		if t.Failed() {
+			shared.kept.Store(true)
+			t.Logf("the keys %s* are kept in %s", prefix, filepath.Join(shared.dir, "redis"))
+		}
+	})
+	e := server.Endpoint()
+	return RedisStore{Addr: e.Addr, Password: e.Password, Prefix: prefix}
+}
