@@ -27,15 +27,13 @@ run: build redis ## from a fresh machine to a running server, with its own Click
 
 .PHONY: build
 build: engine ## bin/leadevents, with the engine that `dev` needs beside it
-	@mkdir -p bin
 	go build -o bin/leadevents ./cmd/leadevents
-	@ln -sfn "$$(bash clickhouse/embedded/npm/fetch.sh)" bin/libchdb.so
 
 # The ClickHouse engine: a pinned npm package, fetched once into the user's
-# cache, outside of the tree.
+# cache, outside of the tree, and linked as bin/libchdb.so.
 .PHONY: engine
 engine:
-	@bash clickhouse/embedded/npm/fetch.sh >/dev/null
+	@sh clickhouse/embedded/npm/fetch.sh bin
 
 # Redis: the Debian package, installed only when it is missing. RUNLEVEL=1 asks
 # the package not to start a service: ours are children of our own processes.

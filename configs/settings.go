@@ -77,6 +77,8 @@ type ClickHouse struct {
 	TLS bool `key:"tls" default:"false"`
 	// TLSCAFile replaces the system's certificate authorities.
 	TLSCAFile string `key:"tls_ca_file" default:"" form:"file"`
+	// Compress turns LZ4 on for what travels; worth it between machines only.
+	Compress bool `key:"compress" default:"false"`
 	// MaxConns bounds the connections of one server process.
 	MaxConns int `key:"max_conns" default:"16" range:"2..1024"`
 	// DialTimeout bounds one attempt to connect.

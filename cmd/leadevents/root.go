@@ -1,0 +1,53 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// newRoot is the command line: a list of its verbs, each in a file of its own.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "leadevents",
+		Short: "Store lead events exactly once, and ask who to keep when a send fires",
+		Long: `leadevents stores "this phone number did event X at time T" exactly once and
+answers how many were new. ClickHouse holds the truth, Redis remembers what was
+stored recently.
+
+Start here, with everything on this machine:
+
+  leadevents dev
+
+It starts its own ClickHouse and Redis and prints how to send a first event.
+Against stores that run elsewhere:
+
+  leadevents check   --config leadevents.yaml    is everything in place?
+  leadevents migrate --config leadevents.yaml    make the tables
+  leadevents serve   --config leadevents.yaml    serve
+
+Settings are looked for in flags, then in LEADEVENTS_* variables, then in the
+YAML file, then in the defaults.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 done but some rows were
+rejected.`,
+		Args:                       subcommands,
+		RunE:                       help,
+		SilenceErrors:              true, // main prints them, once
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{err, cmd.CommandPath()}
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run the server:"},
+		&cobra.Group{ID: "look", Title: "Prepare and examine:"},
+		&cobra.Group{ID: "admin", Title: "Administer:"},
+	)
+	root.AddCommand(
+		newDev(), newServe(),
+		newMigrate(), newCheck(), newVersion(),
+	)
+	root.SetHelpCommandGroupID("look")
+	return root
+}
