@@ -6,42 +6,44 @@
 //
 // Handlers are Fiber's; register them on [Server.App] before [Server.Serve].
 //
-//		app.Post("/api/v1/sends/:sendId", httpserver.Precheck(1<<20), auth, func(c *fiber.Ctx) error {
-//			id, err := httpserver.Param(c, "sendId")
-//			…
-//			var in sendRequest
-//			if err := httpserver.ReadJSON(c, 1<<20, &in); err != nil {
-//				return err
-//			}
-//			send, err := sends.Put(httpserver.Context(c), org, id, in)
-//			if err != nil {
-//				return err // the table decides the status
-//			}
-//			return c.Status(fiber.StatusCreated).JSON(send)
-//		})
+//	app.Post("/api/v1/sends/:sendId", httpserver.Precheck(1<<20), auth, func(c *fiber.Ctx) error {
+//		id, err := httpserver.Param(c, "sendId")
+//		…
+//		var in sendRequest
+//		if err := httpserver.ReadJSON(c, 1<<20, &in); err != nil {
+//			return err
+//		}
+//		send, err := sends.Put(httpserver.Context(c), org, id, in)
+//		if err != nil {
+//			return err // the table decides the status
+//		}
+//		return c.Status(fiber.StatusCreated).JSON(send)
+//	})
 //
-//	  - Errors: return them. A [leadevents.Error] is answered with its kind's
-//	    status and its message; every other error is a 500 with a generic
-//	    sentence, and only the log has its text. [Fail] does it on the spot.
-//	  - Order of the contract: [Precheck] (415, 413), then authentication (401),
-//	    then the body (400), then 403.
-//	  - Bodies: [ReadJSON] for everything but ingest; [ReadBody] for the bytes as
-//	    sent (a signature) and decompressed, released by the handler; [StreamBody]
-//	    for uploads without a limit. Never c.Body(): it has no limit.
-//	  - Read the body before any effect. A client that sends "Expect:
-//	    100-continue" has its handler run up to the first read, to learn of a
-//	    401 or 413 before it sends, and then once more from the start.
-//	  - Strings and bytes that c gives (c.Params, c.Query, c.Get) are only valid
-//	    until the handler returns, and change afterwards: strings.Clone what is
-//	    kept, stored in a cache or given to a goroutine. [Param] and [RequestID]
-//	    are copies.
-//	  - Contexts: [Context] (or c.UserContext()), not c.Context(), which ends when
-//	    a shutdown begins rather than when it gives up.
-//	  - c.JSON writes with go-json-experiment: nil slices are [], nil maps {}.
-//	  - Log lines and metrics carry the route's pattern, never the path: paths
-//	    and query strings hold phones. [SetOrganization] adds the organization.
-//	  - A path parameter may hold an escaped slash (%2F): routing sees the path
-//	    as sent, [Param] unescapes.
+// The rules behind it:
+//
+//   - Errors: return them. A [leadevents.Error] is answered with its kind's
+//     status and its message; every other error is a 500 with a generic
+//     sentence, and only the log has its text. [Fail] does it on the spot.
+//   - Order of the contract: [Precheck] (415, 413), then authentication (401),
+//     then the body (400), then 403.
+//   - Bodies: [ReadJSON] for everything but ingest; [ReadBody] for the bytes as
+//     sent (a signature) and decompressed, released by the handler; [StreamBody]
+//     for uploads without a limit. Never c.Body(): it has no limit.
+//   - Read the body before any effect. A client that sends "Expect:
+//     100-continue" has its handler run up to the first read, to learn of a
+//     401 or 413 before it sends, and then once more from the start.
+//   - Strings and bytes that c gives (c.Params, c.Query, c.Get) are only valid
+//     until the handler returns, and change afterwards: strings.Clone what is
+//     kept, stored in a cache or given to a goroutine. [Param] and [RequestID]
+//     are copies.
+//   - Contexts: [Context] (or c.UserContext()), not c.Context(), which ends when
+//     a shutdown begins rather than when it gives up.
+//   - c.JSON writes with go-json-experiment: nil slices are [], nil maps {}.
+//   - Log lines and metrics carry the route's pattern, never the path: paths
+//     and query strings hold phones. [SetOrganization] adds the organization.
+//   - A path parameter may hold an escaped slash (%2F): routing sees the path
+//     as sent, [Param] unescapes.
 //
 // # What a client sees beside the contract's table
 //
@@ -59,8 +61,7 @@
 //
 //	answer (Connection: close) → FIN → read and drop → client ends → close
 //
-// bounded in time ([Config].LingerTimeout, half of which without a byte is the
-// end too), in bytes (256 MiB) and in number (1,024; beyond that closed at
+// bounded in time ([Config].LingerTimeout, at most 5 s of it without a byte), in bytes (256 MiB) and in number (1,024; beyond that closed at
 // once). A remainder of up to 256 KiB of known length is read instead, and the
 // connection kept.
 package httpserver
