@@ -1,0 +1,2 @@
+-- What `leadevents check` reports of a server.
+SELECT version(), now64(3)

@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"time"
+
+	"leadevents"
+)
+
+// Call is a decoded and authenticated ingest call on its way through the store.
+// Its events may alias the request's body: whoever submits it keeps the body
+// until Submit returns.
+type Call struct {
+	Org       leadevents.OrgID
+	EventType string
+	Received  int
+	Events    []leadevents.Event
+	Rejects   []Reject
+
+	KeyID          string
+	IdempotencyKey string   // empty without one
+	BodyHash       [16]byte // the first half of the SHA-256 of the body as sent
+	RunID          string
+	DryRun         bool
+
+	id      leadevents.BatchID
+	begun   time.Time
+	resumed bool // the id was used by an attempt that was never answered
+	result  Result
+	err     error
+	done    chan struct{}
+}
+
+// Result is the answer to a call.
+type Result struct {
+	Batch      leadevents.BatchID // zero for a dry run
+	Received   int
+	Inserted   int
+	Duplicates int
+	Rejected   int
+	Rejects    []Reject // the first 50
+}
+
+// MaxRejectsShown is how many rejects an answer shows; the receipt has them all.
+const MaxRejectsShown = 50
+
+// finish hands the call its end; only the first counts.
+func (c *Call) finish(err error) {
+	c.err = err
+	close(c.done)
+}
+
+// receipt is the call's receipt as answered.
+func (c *Call) receipt(state leadevents.BatchState, at leadevents.Millis) leadevents.Receipt {
+	r := leadevents.Receipt{
+		Batch: c.id, Org: c.Org, EventType: c.EventType, State: state,
+		KeyID: c.KeyID, IdempotencyKey: c.IdempotencyKey, BodyHash: c.BodyHash, RunID: c.RunID,
+		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects),
+		CreatedAt: leadevents.MillisOf(c.begun), FinishedAt: at,
+	}
+	for _, reject := range c.Rejects {
+		r.Rejects = append(r.Rejects, leadevents.RowReject(reject))
+	}
+	return r
+}
+
+// answered is the result that a receipt stands for.
+func answered(r leadevents.Receipt) Result {
+	result := Result{
+		Batch: r.Batch, Received: r.Received, Inserted: r.Inserted,
+		Duplicates: r.Duplicates, Rejected: r.Rejected,
+	}
+	for _, reject := range r.Rejects {
+		result.Rejects = append(result.Rejects, Reject(reject))
+	}
+	return result
+}

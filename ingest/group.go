@@ -1,0 +1,420 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"leadevents"
+	"leadevents/ingest/ledger"
+)
+
+// group is calls that go through the store together: one big call, or many
+// small ones (group commit). Its steps are those of the package comment.
+type group struct {
+	in    *Ingester
+	calls []*Call
+
+	// The distinct keys of the calls; a key belongs to the first call that
+	// brought it, which is its candidate for "inserted".
+	keys   []leadevents.Key
+	tokens []leadevents.BatchID // of that call
+	events []leadevents.Event
+	rows   [][]int32 // rows[c][r]: which key row r of call c is; -1 where the call brought it before
+
+	owners []leadevents.BatchID // after the peek, and then after the seal
+	known  []bool               // the owner is certain: nothing is to be sealed
+	stored []bool               // our row is in the store already (an earlier attempt's)
+	view   ledger.View
+}
+
+// run takes the group through every step and answers its calls. What goes wrong
+// with a group goes wrong for all its calls: they get the same 503, and sending
+// any of them again is safe.
+func (g *group) run(ctx context.Context) error {
+	m := &g.in.metrics
+	g.collapse()
+
+	// 2. peek. The deadline of the whole runs from the stamp that it takes.
+	timer := m.step("peek")
+	if err := g.peek(ctx); err != nil {
+		return fmt.Errorf("peek: %w", err)
+	}
+	timer()
+	ctx, cancel := context.WithTimeout(ctx, g.in.ledger.Deadline())
+	defer cancel()
+
+	// 3. cold check.
+	timer = m.step("cold_check")
+	if err := g.coldCheck(ctx); err != nil {
+		return fmt.Errorf("cold check: %w", err)
+	}
+	timer()
+	if g.calls[0].DryRun {
+		g.count(func(k int) bool { return !g.known[k] || g.owners[k] == g.tokens[k] })
+		return nil
+	}
+
+	// 4. store.
+	timer = m.step("insert")
+	if err := g.store(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	timer()
+
+	// 5. seal.
+	timer = m.step("seal")
+	contests, err := g.seal(ctx)
+	if err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	timer()
+	g.count(func(k int) bool { return g.owners[k] == g.tokens[k] })
+
+	// 6. contests and 7. receipts: durable before the answer, side by side.
+	timer = m.step("receipt")
+	if err := g.record(ctx, contests); err != nil {
+		return fmt.Errorf("write receipts: %w", err)
+	}
+	timer()
+	// An answer that rests on what Redis knew and ClickHouse was not asked holds
+	// only if ClickHouse is still the one that was examined.
+	if err := g.in.ledger.Confirm(ctx, g.view); err != nil {
+		return fmt.Errorf("confirm: %w", err)
+	}
+	return nil
+}
+
+// 1. collapse: a key that repeats inside a call counts once for it, and inside a
+// group goes to the store once.
+func (g *group) collapse() {
+	total := 0
+	for _, call := range g.calls {
+		total += len(call.Events)
+	}
+	g.keys = make([]leadevents.Key, 0, total)
+	g.tokens = make([]leadevents.BatchID, 0, total)
+	g.events = make([]leadevents.Event, 0, total)
+	g.rows = make([][]int32, len(g.calls))
+
+	type compact struct {
+		phone      leadevents.Phone
+		occurredAt leadevents.Millis
+		family     uint32 // organization and event type: comparing a number is half the cost of comparing the words
+	}
+	type family struct {
+		org       leadevents.OrgID
+		eventType string
+	}
+	families := map[family]uint32{}
+	seen := make(map[compact]int32, total)
+	lastCall := make([]int32, 0, total) // the last call that brought the key
+	for c, call := range g.calls {
+		f := family{call.Org, call.EventType}
+		id, ok := families[f]
+		if !ok {
+			id = uint32(len(families))
+			families[f] = id
+		}
+		rows := make([]int32, len(call.Events))
+		for r, event := range call.Events {
+			key := compact{event.Phone, event.OccurredAt, id}
+			k, ok := seen[key]
+			switch {
+			case !ok:
+				k = int32(len(g.keys))
+				seen[key] = k
+				g.keys = append(g.keys, leadevents.Key{Org: call.Org, EventType: call.EventType, Phone: event.Phone, OccurredAt: event.OccurredAt})
+				g.tokens = append(g.tokens, call.id)
+				g.events = append(g.events, event)
+				lastCall = append(lastCall, int32(c))
+				rows[r] = k
+			case lastCall[k] == int32(c):
+				rows[r] = -1
+			default:
+				lastCall[k] = int32(c)
+				rows[r] = k
+			}
+		}
+		g.rows[c] = rows
+	}
+	g.owners = make([]leadevents.BatchID, len(g.keys))
+	g.known = make([]bool, len(g.keys))
+	g.stored = make([]bool, len(g.keys))
+}
+
+func (g *group) peek(ctx context.Context) error {
+	claim := leadevents.BatchID(0)
+	if first := g.calls[0]; first.IdempotencyKey != "" && !first.DryRun {
+		claim = first.id // such a call is a group of its own
+	}
+	var err error
+	g.view, err = g.in.ledger.Peek(ctx, g.keys, claim, g.owners)
+	if err != nil {
+		return err
+	}
+	for k, owner := range g.owners {
+		g.known[k] = owner != 0
+		if g.known[k] {
+			g.in.metrics.ledgerHits.Inc()
+		}
+	}
+	return nil
+}
+
+// coldCheck asks ClickHouse for the keys whose absence from Redis proves
+// nothing: one query per organization and event type.
+func (g *group) coldCheck(ctx context.Context) error {
+	type family struct {
+		org       leadevents.OrgID
+		eventType string
+	}
+	var cold map[family][]int32
+	for k := range g.keys {
+		if g.known[k] || g.in.ledger.Absent(g.view, g.keys[k].OccurredAt) {
+			continue
+		}
+		if cold == nil {
+			cold = map[family][]int32{}
+		}
+		f := family{g.keys[k].Org, g.keys[k].EventType}
+		cold[f] = append(cold[f], int32(k))
+	}
+	resumed, err := g.contests(ctx)
+	if err != nil {
+		return err
+	}
+	for k, key := range g.keys {
+		// Redis may name us where a rebuild took our row before it read of the
+		// contest that we lost.
+		if resumed != nil && g.known[k] && g.owners[k] == g.tokens[k] {
+			if winner, ok := resumed[key]; ok && winner != g.tokens[k] {
+				g.owners[k] = winner
+			}
+		}
+	}
+	if len(cold) == 0 {
+		return nil
+	}
+	checks, ctx := errgroup.WithContext(ctx)
+	checks.SetLimit(4)
+	for f, keys := range cold {
+		checks.Go(func() error { return g.coldCheckFamily(ctx, f.org, f.eventType, keys, resumed) })
+	}
+	return checks.Wait()
+}
+
+// contests reads what is known of the keys of a call that is sent again: who won
+// those that others stored too. Nil for all other groups, whose tokens are new.
+func (g *group) contests(ctx context.Context) (map[leadevents.Key]leadevents.BatchID, error) {
+	first := g.calls[0]
+	if !first.resumed {
+		return nil, nil
+	}
+	contests, err := g.in.store.Contests(ctx, first.Org, first.id)
+	if err != nil {
+		return nil, err
+	}
+	winners := make(map[leadevents.Key]leadevents.BatchID, len(contests))
+	for _, contest := range contests {
+		winners[contest.Key] = contest.Winner
+	}
+	return winners, nil
+}
+
+func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, eventType string, cold []int32, resumed map[leadevents.Key]leadevents.BatchID) error {
+	phones := make([]uint64, len(cold))
+	times := make([]int64, len(cold))
+	type place struct {
+		phone      leadevents.Phone
+		occurredAt leadevents.Millis
+	}
+	where := make(map[place]int32, len(cold))
+	for i, k := range cold {
+		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
+		where[place{g.keys[k].Phone, g.keys[k].OccurredAt}] = k
+	}
+	found, err := g.in.store.FindKeys(ctx, org, eventType, phones, times)
+	if err != nil {
+		return err
+	}
+	g.in.metrics.coldChecked.Add(float64(len(cold)))
+	for _, version := range found {
+		k, ok := where[place{version.Phone, version.OccurredAt}]
+		if !ok {
+			continue
+		}
+		switch {
+		case version.Batch == g.tokens[k]:
+			g.stored[k] = true
+		case g.in.ledger.StoredMeansDuplicate(g.view, version.IngestedAt):
+			g.known[k], g.owners[k] = true, version.Batch
+		}
+	}
+	if resumed == nil {
+		return nil
+	}
+	for _, k := range cold {
+		winner, contested := resumed[g.keys[k]]
+		switch {
+		case contested && winner != g.tokens[k]:
+			g.known[k], g.owners[k] = true, winner
+		case contested || g.stored[k]:
+			// Ours: our earlier attempt won it, or stored it and nobody has
+			// recorded that they won it from us (they would have, before their
+			// answer: our claim was on the key). On to the seal.
+			g.known[k], g.owners[k] = false, 0
+		}
+	}
+	return nil
+}
+
+// store inserts the rows of the keys that nobody owns. On an unknown outcome the
+// identical rows go again under the same token; when it stays unknown the query
+// is ended, so that nothing arrives after the 503, and nothing is sealed.
+func (g *group) store(ctx context.Context) error {
+	rows := &leadevents.Rows{IngestedAt: g.view.Now}
+	missing := 0
+	for k := range g.keys {
+		if !g.known[k] && !g.stored[k] {
+			missing++
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
+	rows.Grow(missing)
+	for k := range g.keys {
+		if !g.known[k] && !g.stored[k] {
+			rows.Append(g.keys[k].Org, g.keys[k].EventType, g.events[k], g.tokens[k])
+		}
+	}
+	token := leadevents.NewBatchID().String()
+	var last error
+	for attempt := range 3 {
+		if attempt > 0 {
+			g.in.metrics.resends.Inc()
+			if err := sleep(ctx, time.Duration(attempt)*100*time.Millisecond); err != nil {
+				break
+			}
+		}
+		queryID := "leadevents-" + token + "-" + string(rune('0'+attempt))
+		last = g.insert(ctx, rows, token, queryID)
+		if last == nil {
+			return nil
+		}
+		if isFinal(last) {
+			return last
+		}
+		g.in.log.Warn("insert outcome unknown", "rows", rows.Len(), "attempt", attempt+1, "error", last)
+		// The attempt may still be at work behind a dead connection.
+		g.kill(ctx, queryID)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return leadevents.Wrap(leadevents.Unavailable, last, "the event store (ClickHouse) did not confirm the insert; send the same request again")
+}
+
+func (g *group) insert(ctx context.Context, rows *leadevents.Rows, token, queryID string) error {
+	ctx, cancel := context.WithTimeout(ctx, g.in.cfg.InsertTimeout)
+	defer cancel()
+	return g.in.store.InsertEvents(ctx, rows, token, queryID)
+}
+
+// kill has a time of its own: it matters most when the group's has run out.
+func (g *group) kill(ctx context.Context, queryID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := g.in.store.Kill(ctx, queryID); err != nil {
+		g.in.log.Warn("insert could not be ended", "query", queryID, "error", err)
+	}
+}
+
+// seal decides the counts: of all that stored a key, one seals it.
+func (g *group) seal(ctx context.Context) ([]leadevents.Contest, error) {
+	index := make([]int32, 0, len(g.keys))
+	for k := range g.keys {
+		if !g.known[k] {
+			index = append(index, int32(k))
+		}
+	}
+	if len(index) == 0 {
+		return nil, nil
+	}
+	keys, tokens, owners := g.keys, g.tokens, g.owners
+	if len(index) < len(g.keys) {
+		keys = make([]leadevents.Key, len(index))
+		tokens = make([]leadevents.BatchID, len(index))
+		owners = make([]leadevents.BatchID, len(index))
+		for i, k := range index {
+			keys[i], tokens[i] = g.keys[k], g.tokens[k]
+		}
+	}
+	keep := time.Duration(0)
+	if g.calls[0].IdempotencyKey != "" {
+		// Until the Idempotency-Key is forgotten, a retry finds its keys in Redis.
+		keep = idempotencyLife
+	}
+	var (
+		contests []leadevents.Contest
+		err      error
+	)
+	for attempt := range 3 {
+		contests, err = g.in.ledger.Seal(ctx, g.view, keys, tokens, keep, owners)
+		if err == nil || ctx.Err() != nil || attempt == 2 {
+			break
+		}
+		// The same tokens find their own seals again, so another try is safe; it
+		// ends by itself when the epoch has changed or the deadline has passed.
+		if sleep(ctx, 100*time.Millisecond) != nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(index) < len(g.keys) {
+		for i, k := range index {
+			g.owners[k] = owners[i]
+		}
+	}
+	return contests, nil
+}
+
+// count gives every call its numbers. A row is inserted if it is the first of
+// its key in the call and the key became, or is, the call's.
+func (g *group) count(inserted func(k int) bool) {
+	for c, call := range g.calls {
+		n := 0
+		for _, k := range g.rows[c] {
+			if k >= 0 && g.tokens[k] == call.id && inserted(int(k)) {
+				n++
+			}
+		}
+		call.result = Result{
+			Received: call.Received, Inserted: n, Duplicates: len(call.Events) - n, Rejected: len(call.Rejects),
+			Rejects: call.Rejects[:min(len(call.Rejects), MaxRejectsShown)],
+		}
+		if !call.DryRun {
+			call.result.Batch = call.id
+		}
+	}
+}
+
+func (g *group) record(ctx context.Context, contests []leadevents.Contest) error {
+	receipts := make([]leadevents.Receipt, len(g.calls))
+	now := g.in.now()
+	for c, call := range g.calls {
+		receipts[c] = call.receipt(leadevents.BatchDone, leadevents.MillisOf(now))
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	if len(contests) > 0 {
+		g.in.metrics.contested.Add(float64(len(contests)))
+		both.Go(func() error { return g.in.store.SaveContests(ctx, contests) })
+	}
+	both.Go(func() error { return g.in.store.SaveReceipts(ctx, receipts) })
+	return both.Wait()
+}

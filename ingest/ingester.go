@@ -1,0 +1,296 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leadevents"
+)
+
+// Config bounds the write path.
+type Config struct {
+	// Queue is how many small calls may wait for the next group; one more is
+	// refused with 503 at once. Default 8,192.
+	Queue int
+	// Lanes is how many groups of small calls are under way at once. Default 2:
+	// while two are at work the next one fills, which is what makes groups grow
+	// with the load.
+	Lanes int
+	// BulkLanes is how many big calls are under way at once; BulkQueue how many
+	// may wait. Lanes of their own, so that neither starves the other.
+	// Defaults 2 and 64.
+	BulkLanes, BulkQueue int
+	// GroupRows, GroupBytes and GroupAge close a group: rows, bytes of metadata,
+	// or the time since its first call. Defaults 10,000, 4 MiB, 5 ms.
+	GroupRows  int
+	GroupBytes int
+	GroupAge   time.Duration
+	// SmallRows is the size up to which a call is gathered. Default 1,000.
+	SmallRows int
+	// InsertTimeout bounds one attempt to store. Default 10 s.
+	InsertTimeout time.Duration
+	// PeekTimeout bounds what comes before the deadline begins. Default 10 s.
+	PeekTimeout time.Duration
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+}
+
+func (c *Config) setDefaults() {
+	c.Queue = or(c.Queue, 8192)
+	c.Lanes = or(c.Lanes, 2)
+	c.BulkLanes = or(c.BulkLanes, 2)
+	c.BulkQueue = or(c.BulkQueue, 64)
+	c.GroupRows = or(c.GroupRows, 10_000)
+	c.GroupBytes = or(c.GroupBytes, 4<<20)
+	c.GroupAge = or(c.GroupAge, 5*time.Millisecond)
+	c.SmallRows = or(c.SmallRows, 1000)
+	c.InsertTimeout = or(c.InsertTimeout, 10*time.Second)
+	c.PeekTimeout = or(c.PeekTimeout, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// Ingester takes calls through peek, cold check, store and seal.
+type Ingester struct {
+	cfg     Config
+	store   Store
+	ledger  Ledger
+	log     *slog.Logger
+	now     func() time.Time
+	metrics metrics
+
+	small   chan *Call
+	bulk    chan struct{} // a place for each big call that runs or waits
+	running chan struct{} // a place for each big call that runs
+
+	mu       sync.RWMutex
+	closed   bool
+	inFlight sync.WaitGroup // calls and groups
+	gatherer sync.WaitGroup
+	life     context.Context // of the groups: not of any request
+	stop     context.CancelFunc
+}
+
+// New starts the gatherer; Close ends it.
+func New(cfg Config, store Store, ledger Ledger) *Ingester {
+	cfg.setDefaults()
+	in := &Ingester{
+		cfg: cfg, store: store, ledger: ledger, log: cfg.Logger, now: cfg.Now,
+		small:   make(chan *Call, cfg.Queue),
+		bulk:    make(chan struct{}, cfg.BulkLanes+cfg.BulkQueue),
+		running: make(chan struct{}, cfg.BulkLanes),
+	}
+	in.metrics = newMetrics(cfg.Metrics, in)
+	in.life, in.stop = context.WithCancel(context.Background())
+	in.gatherer.Go(in.gather)
+	return in
+}
+
+// Close refuses new calls, lets those in flight finish, and returns when they
+// have, or when ctx ends: then they are cut off, unanswered and unsealed.
+func (in *Ingester) Close(ctx context.Context) error {
+	in.mu.Lock()
+	already := in.closed
+	in.closed = true
+	in.mu.Unlock()
+	if already {
+		return nil
+	}
+	finished := make(chan struct{})
+	go func() {
+		in.inFlight.Wait()
+		close(finished)
+	}()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = fmt.Errorf("finish ingest calls in flight: %w", ctx.Err())
+	}
+	in.stop()
+	<-finished
+	close(in.small)
+	in.gatherer.Wait()
+	return err
+}
+
+// Submit stores a call and returns its answer. It returns only when the call has
+// ended, also when ctx has: the rows may be on their way, and they alias the
+// body. How long that takes is bounded by the queue and the deadlines, not by
+// the client.
+func (in *Ingester) Submit(ctx context.Context, call *Call) (Result, error) {
+	in.mu.RLock()
+	if in.closed {
+		in.mu.RUnlock()
+		return Result{}, leadevents.Errorf(leadevents.Unavailable, "the server is stopping; send the same request again")
+	}
+	in.inFlight.Add(1)
+	in.mu.RUnlock()
+	defer in.inFlight.Done()
+
+	call.begun = in.now()
+	var (
+		result Result
+		err    error
+	)
+	if call.IdempotencyKey != "" && !call.DryRun {
+		result, err = in.submitOnce(ctx, call)
+	} else {
+		call.id = leadevents.NewBatchID()
+		result, err = in.submit(call)
+	}
+	in.metrics.count(result, call, err)
+	return result, err
+}
+
+// submit queues a call whose id is set, and waits for its end.
+func (in *Ingester) submit(call *Call) (Result, error) {
+	call.done = make(chan struct{})
+	alone := call.IdempotencyKey != "" || call.DryRun || len(call.Events) > in.cfg.SmallRows
+	if alone {
+		select {
+		case in.bulk <- struct{}{}:
+		default:
+			return Result{}, in.full("ingest.bulk_queue", cap(in.bulk))
+		}
+		defer func() { <-in.bulk }()
+		in.running <- struct{}{} // bounded: those before us end by their deadlines
+		defer func() { <-in.running }()
+		in.runGroup([]*Call{call})
+	} else {
+		select {
+		case in.small <- call:
+		default:
+			return Result{}, in.full("ingest.queue", cap(in.small))
+		}
+	}
+	<-call.done
+	return call.result, call.err
+}
+
+func (in *Ingester) full(setting string, limit int) error {
+	in.metrics.refused.Inc()
+	return leadevents.Errorf(leadevents.Unavailable, "%d calls are waiting to be stored (%s); send the same request again in a moment", limit, setting)
+}
+
+// gather collects small calls into groups: a lane takes what has gathered as
+// soon as it is free and the group is old or full enough. So a lonely call waits
+// GroupAge at most, and under load the groups grow instead of the queue.
+func (in *Ingester) gather() {
+	lanes := make(chan struct{}, in.cfg.Lanes)
+	var atWork sync.WaitGroup
+	defer atWork.Wait()
+	for {
+		first, ok := <-in.small
+		if !ok {
+			return
+		}
+		calls := []*Call{first}
+		rows, bytes := size(first)
+		age := time.NewTimer(in.cfg.GroupAge)
+		lane := false
+	fill:
+		for rows < in.cfg.GroupRows && bytes < in.cfg.GroupBytes {
+			// Wait for more until the group is old enough, and after that for as
+			// long as all lanes are busy.
+			var free chan struct{}
+			if age == nil {
+				free = lanes
+			}
+			var due <-chan time.Time
+			if age != nil {
+				due = age.C
+			}
+			select {
+			case call, ok := <-in.small:
+				if !ok {
+					break fill
+				}
+				calls = append(calls, call)
+				r, b := size(call)
+				rows, bytes = rows+r, bytes+b
+			case <-due:
+				age = nil
+			case free <- struct{}{}:
+				lane = true
+				break fill
+			}
+		}
+		if age != nil {
+			age.Stop()
+		}
+		if !lane {
+			lanes <- struct{}{}
+		}
+		in.inFlight.Add(1)
+		atWork.Go(func() {
+			defer in.inFlight.Done()
+			defer func() { <-lanes }()
+			in.runGroup(calls)
+		})
+	}
+}
+
+func size(call *Call) (rows, bytes int) {
+	for i := range call.Events {
+		bytes += len(call.Events[i].Metadata)
+	}
+	return max(len(call.Events), 1), bytes
+}
+
+// runGroup runs a group and ends its calls.
+func (in *Ingester) runGroup(calls []*Call) {
+	in.metrics.groups.Observe(float64(len(calls)))
+	ctx, cancel := context.WithTimeout(in.life, in.cfg.PeekTimeout+in.ledger.Deadline())
+	defer cancel()
+	err := (&group{in: in, calls: calls}).run(ctx)
+	if err != nil {
+		in.log.Warn("ingest group failed", "calls", len(calls), "error", err)
+		if !isFinal(err) {
+			err = leadevents.Wrap(leadevents.Unavailable, err, "the event could not be stored just now; send the same request again")
+		}
+	}
+	for _, call := range calls {
+		call.finish(err)
+	}
+}
+
+// isFinal says whether the error already says what the client is to be told.
+func isFinal(err error) bool {
+	_, ok := errors.AsType[*leadevents.Error](err)
+	return ok
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
