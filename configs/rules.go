@@ -32,14 +32,17 @@ func (s *Settings) rules(faults *Faults) {
 	rule(2*s.Redis.Timeout < l.Deadline,
 		"redis.timeout is %s: it must be less than half of ledger.deadline (%s), so that a peek and a seal fit",
 		s.Redis.Timeout, l.Deadline)
-	rule(s.HTTP.ShutdownTimeout >= l.Deadline,
-		"http.shutdown_timeout is %s: it must be at least ledger.deadline (%s), so that a stop lets requests in flight be sealed",
-		s.HTTP.ShutdownTimeout, l.Deadline)
+	rule(s.HTTP.ShutdownTimeout >= s.Ingest.PeekTimeout+l.Deadline,
+		"http.shutdown_timeout is %s: it must be at least ingest.peek_timeout and ledger.deadline together (%s), so that a stop lets requests in flight be sealed",
+		s.HTTP.ShutdownTimeout, s.Ingest.PeekTimeout+l.Deadline)
 	rule(s.Redis.PoolSize >= l.Connections,
 		"redis.pool_size is %d: it must be at least ledger.connections (%d)", s.Redis.PoolSize, l.Connections)
-	rule(s.ClickHouse.MaxConns > s.Ingest.Lanes,
-		"clickhouse.max_conns is %d: it must be more than ingest.lanes (%d), so that stores leave a connection to reads",
-		s.ClickHouse.MaxConns, s.Ingest.Lanes)
+	rule(s.ClickHouse.MaxConns > s.Ingest.Lanes+s.Ingest.BulkLanes,
+		"clickhouse.max_conns is %d: it must be more than ingest.lanes and ingest.bulk_lanes together (%d), so that stores leave a connection to reads",
+		s.ClickHouse.MaxConns, s.Ingest.Lanes+s.Ingest.BulkLanes)
+	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
+		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
+		s.Ingest.SmallRows, s.Ingest.GroupRows)
 	rule(s.Auth.MaxStaleness >= s.Auth.RefreshInterval,
 		"auth.max_staleness is %s: it must be at least auth.refresh_interval (%s)", s.Auth.MaxStaleness, s.Auth.RefreshInterval)
 	rule(s.ClickHouse.TLS || s.ClickHouse.TLSCAFile == "",

@@ -20,7 +20,7 @@ type Settings struct {
 	// Listen is the address to serve HTTP on.
 	Listen string `key:"listen" default:"127.0.0.1:8080" form:"listen"`
 	// OperatorToken is the credential of /api/v1/admin/*; empty closes it.
-	OperatorToken auth.Secret `key:"operator_token" range:"32..256"`
+	OperatorToken auth.Secret `key:"operator_token" range:"20..256"`
 	// MasterKey encrypts the stored signing secrets: 32 bytes in hex or base64.
 	MasterKey auth.Secret `key:"master_key" form:"key32"`
 	// OldMasterKey still reads what was encrypted before MasterKey was changed.
@@ -138,15 +138,23 @@ type Ledger struct {
 
 // Ingest bounds the write path.
 type Ingest struct {
-	// Queue bounds the requests that wait; beyond it: 503.
+	// Queue bounds the small calls that wait for the next group; beyond it: 503.
 	Queue int `key:"queue" default:"8192" range:"1..1000000"`
-	// Lanes is how many groups are stored side by side.
-	Lanes int `key:"lanes" default:"4" range:"1..64"`
-	// GroupRows, GroupBytes and GroupAge close a group of small requests, the
-	// first that is reached.
+	// Lanes is how many groups of small calls are under way at once.
+	Lanes int `key:"lanes" default:"2" range:"1..64"`
+	// SmallRows is the size up to which a call is gathered with others.
+	SmallRows int `key:"small_rows" default:"1000" range:"1..50000"`
+	// GroupRows, GroupBytes and GroupAge close a group, the first that is
+	// reached.
 	GroupRows  int           `key:"group_rows" default:"10000" range:"1..50000"`
 	GroupBytes Bytes         `key:"group_bytes" default:"4MiB" range:"64KiB..64MiB"`
-	GroupAge   time.Duration `key:"group_age" default:"5ms" range:"0s..1s"`
+	GroupAge   time.Duration `key:"group_age" default:"5ms" range:"100us..1s"`
+	// BulkLanes is how many big calls are under way at once, BulkQueue how many
+	// may wait; beyond it: 503.
+	BulkLanes int `key:"bulk_lanes" default:"2" range:"1..64"`
+	BulkQueue int `key:"bulk_queue" default:"64" range:"1..100000"`
+	// PeekTimeout bounds what comes before the deadline begins.
+	PeekTimeout time.Duration `key:"peek_timeout" default:"10s" range:"100ms..5m"`
 }
 
 // Auth is how fresh the cached credentials are.

@@ -1,0 +1,206 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"leadevents/clickhouse"
+	"leadevents/configs"
+	"leadevents/ingest"
+	"leadevents/ingest/ledger"
+	"leadevents/internal/httpserver"
+)
+
+// How long parts other than HTTP may take to stop. They are bounded by deadlines
+// of their own; these bounds only matter when one of those is broken.
+const (
+	stopCredentials = 10 * time.Second // one last write of the uses of keys
+	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
+	stopRedis       = 30 * time.Second // the append-only file is written out
+)
+
+// server is the graph of parts that answers requests.
+type server struct {
+	listener    net.Listener
+	db          *clickhouse.DB
+	ledger      *ledger.Ledger
+	ingester    *ingest.Ingester
+	credentials *Credentials
+	http        *httpserver.Server
+}
+
+// Serve is the server against the stores of the settings: it starts everything,
+// serves until ctx ends or a part fails, and stops everything.
+func Serve(ctx context.Context, s configs.Settings, log *slog.Logger) (err error) {
+	g := newGroup(log)
+	defer func() { err = errors.Join(err, g.stop()) }()
+	if err := requireSchema(ctx, s, log); err != nil {
+		return err
+	}
+	srv, err := build(ctx, g, s, dialers{}, log)
+	if err != nil {
+		return err
+	}
+	srv.serve(g, s)
+	log.Info("ready", "url", url(srv.listener), "clickhouse", s.ClickHouse.Addrs, "redis", s.Redis.Addr)
+	return g.wait(ctx)
+}
+
+// requireSchema refuses to serve on tables of another binary. A server that is
+// down is no reason to refuse: it may come, and until then /readyz tells.
+func requireSchema(ctx context.Context, s configs.Settings, log *slog.Logger) (err error) {
+	db, err := openAnyDatabase(s, dialers{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		log.Warn("ClickHouse does not answer; requests get 503 until it does", "error", cause(err))
+		return nil
+	}
+	for _, f := range checkSchema(ctx, db, s.ClickHouse.Database) {
+		if f.Level == Broken {
+			return fmt.Errorf("serve: %s: %s", f.Text, f.Remedy)
+		}
+	}
+	return nil
+}
+
+// build makes the parts, from the stores up to the listener, and hands each to g
+// as soon as it works. The order is the one of the package comment; the reasons
+// are those of the stop, which is the reverse.
+func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *slog.Logger) (*server, error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	srv := &server{}
+	var err error
+
+	// Closed last: everything below still writes when it stops.
+	if srv.db, err = openClickHouse(s, d); err != nil {
+		return nil, err
+	}
+	g.addCloser("clickhouse", srv.db.Close)
+
+	// Closed when the last call has sealed its keys.
+	cfg, err := ledgerConfig(s, d, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	if srv.ledger, err = ledger.New(cfg, srv.db); err != nil {
+		return nil, err
+	}
+	g.addCloser("ledger", srv.ledger.Close)
+
+	// Stopped when no request is left that needs a principal: the last uses of
+	// keys, those of the requests in flight too, are written then.
+	if srv.credentials, err = openCredentials(s, d, log, reg); err != nil {
+		return nil, err
+	}
+	g.addCloser("credentials' connections", srv.credentials.Close)
+	g.run("credentials", stopCredentials, srv.credentials.Run)
+
+	// Stopped after HTTP: each accepted call is stored and sealed, and only then
+	// can its handler answer, which HTTP's stop waits for. What is left here is
+	// what HTTP gave up waiting for.
+	srv.ingester = ingest.New(ingest.Config{
+		Queue: s.Ingest.Queue, Lanes: s.Ingest.Lanes, SmallRows: s.Ingest.SmallRows,
+		GroupRows: s.Ingest.GroupRows, GroupBytes: int(s.Ingest.GroupBytes), GroupAge: s.Ingest.GroupAge,
+		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue,
+		InsertTimeout: s.ClickHouse.InsertTimeout, PeekTimeout: s.Ingest.PeekTimeout,
+		Logger: log, Metrics: reg, Now: time.Now,
+	}, srv.db, srv.ledger)
+	g.add("ingester", s.HTTP.ShutdownTimeout, srv.ingester.Close)
+
+	if srv.http, err = newHTTP(s, log, reg); err != nil {
+		return nil, err
+	}
+	srv.route()
+	srv.observe()
+	// The address is taken before anybody is told that the server is ready, and
+	// a taken port is an error here rather than in a goroutine.
+	if srv.listener, err = httpserver.Listen(ctx, s.Listen); err != nil {
+		return nil, err
+	}
+	return srv, nil
+}
+
+func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*httpserver.Server, error) {
+	return httpserver.New(httpserver.Config{
+		MaxHeaderBytes:   int(s.HTTP.MaxHeaderBytes),
+		MaxConnections:   s.HTTP.MaxConnections,
+		MaxRequests:      s.HTTP.MaxRequests,
+		MaxBodyMemory:    int64(s.HTTP.MaxBodyMemory),
+		HeaderTimeout:    s.HTTP.HeaderTimeout,
+		BodyTimeout:      s.HTTP.BodyTimeout,
+		IdleTimeout:      s.HTTP.IdleTimeout,
+		WriteTimeout:     s.HTTP.WriteTimeout,
+		LingerTimeout:    s.HTTP.LingerTimeout,
+		ReadinessTimeout: s.HTTP.ReadinessTimeout,
+		LogRequests:      s.Log.Requests,
+	}, log, reg, reg)
+}
+
+// route registers every handler.
+func (srv *server) route() {
+	app := srv.http.App()
+	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
+}
+
+// observe tells /readyz of both stores. A ledger that is suspect or rebuilding is
+// ready all the same, only slower: it says so.
+func (srv *server) observe() {
+	srv.http.AddReadiness("clickhouse", func(ctx context.Context) httpserver.Readiness {
+		if err := srv.db.Ping(ctx); err != nil {
+			return httpserver.Readiness{Detail: map[string]string{"error": cause(err).Error()}}
+		}
+		return httpserver.Readiness{OK: true}
+	})
+	srv.http.AddReadiness("redis", func(ctx context.Context) httpserver.Readiness {
+		if err := srv.ledger.Ping(ctx); err != nil {
+			return httpserver.Readiness{Detail: map[string]string{"error": cause(err).Error()}}
+		}
+		return httpserver.Readiness{OK: true}
+	})
+	srv.http.AddReadiness("ledger", func(context.Context) httpserver.Readiness {
+		return httpserver.Readiness{OK: true, Detail: srv.ledger.Status()}
+	})
+}
+
+// serve begins to accept. Its stop is the first of all: nothing new comes in, and
+// requests in flight are waited for.
+func (srv *server) serve(g *group, s configs.Settings) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.http.Serve(srv.listener); err != nil {
+			g.fail(err)
+		}
+	}()
+	g.add("http", s.HTTP.ShutdownTimeout, func(ctx context.Context) error {
+		err := srv.http.Shutdown(ctx)
+		<-done // Serve returns when its listener is closed, which Shutdown does first
+		return err
+	})
+}
+
+// url is where clients on this machine reach the listener.
+func url(l net.Listener) string {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return "http://" + l.Addr().String()
+	}
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() { // all addresses: this one too
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+}

@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Facts is what `leadevents check` wants to know of Redis.
+type Facts struct {
+	Version   string        // "7.0.15"
+	Now       time.Time     // Redis' clock, when half of RoundTrip had gone by
+	Asked     time.Time     // our clock at that moment
+	RoundTrip time.Duration // of the question for the time
+
+	Policy     string // maxmemory-policy
+	MaxMemory  int64  // bytes; 0: no limit
+	UsedMemory int64  // bytes
+	Evicted    int64  // keys evicted since the server started
+	AppendOnly bool
+	Role       string // master or slave
+	Loading    bool
+}
+
+// Examine looks at the Redis of cfg once, without a ledger and without writing.
+func Examine(ctx context.Context, cfg Config) (f Facts, err error) {
+	cfg.setDefaults()
+	client := redis.NewClient(&redis.Options{
+		Addr: cfg.Addr, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dial,
+		Protocol: 2, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: cfg.Timeout, ReadTimeout: cfg.Timeout, WriteTimeout: cfg.Timeout,
+	})
+	defer func() { err = errors.Join(err, client.Close()) }()
+
+	text, err := client.Info(ctx).Result() // also makes the connection, which must not count as round trip
+	if err != nil {
+		return Facts{}, fmt.Errorf("ask Redis at %s what it is: %w", cfg.Addr, err)
+	}
+	began := time.Now()
+	f.Now, err = client.Time(ctx).Result()
+	if err != nil {
+		return Facts{}, fmt.Errorf("ask Redis at %s for the time: %w", cfg.Addr, err)
+	}
+	f.RoundTrip = time.Since(began)
+	f.Asked = began.Add(f.RoundTrip / 2)
+
+	info := parseInfo(text)
+	f.Version, f.Policy, f.Role = info["redis_version"], info["maxmemory_policy"], info["role"]
+	f.MaxMemory, _ = strconv.ParseInt(info["maxmemory"], 10, 64)
+	f.UsedMemory, _ = strconv.ParseInt(info["used_memory"], 10, 64)
+	f.Evicted, _ = strconv.ParseInt(info["evicted_keys"], 10, 64)
+	f.AppendOnly, f.Loading = info["aof_enabled"] == "1", info["loading"] == "1"
+	return f, nil
+}
+
+// Ping says whether Redis answers, for /readyz.
+func (l *Ledger) Ping(ctx context.Context) error {
+	if err := l.control.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping Redis at %s: %w", l.cfg.Addr, err)
+	}
+	return nil
+}
