@@ -65,11 +65,7 @@ func (b *Body) read(stream io.Reader, r *request, limit, length int) (err error)
 		// One byte more than the limit tells "at" from "over".
 		want, known = limit+1, false
 	}
-	first := nextSize(0, want, known)
-	if !known {
-		first = min(want, firstSizeUnknown)
-	}
-	if b.raw, err = b.srv.takeBuffer(first); err != nil {
+	if b.raw, err = b.srv.takeBuffer(nextSize(0, want, known)); err != nil {
 		return err
 	}
 	for {

@@ -8,7 +8,10 @@ import (
 
 // Sizes of pooled buffers. A buffer of more than the last is made to measure,
 // in steps of 64 KiB, and pooled among its like.
-var bufferSizes = [...]int{4 << 10, 64 << 10, 1 << 20, 4 << 20}
+var bufferSizes = [...]int{4 << 10, 64 << 10, 1 << 20}
+
+// growthSteps are the sizes that a body of unknown length goes through.
+var growthSteps = [...]int{4 << 10, 64 << 10, 1 << 20, 4 << 20}
 
 const largeStep = 64 << 10
 
@@ -33,23 +36,21 @@ func classOf(n int) int {
 }
 
 // nextSize is the capacity to go to from have bytes when up to want may come.
-// The first 64 KiB are earned by sending them, and so is each step (64 KiB,
-// 1 MiB, 4 MiB) for a body that does not say its length; one that does gets
-// its length after 1 MiB. So a client that announces much and sends little
-// holds little, and at most 5 MiB are copied for a body of 10 MiB.
+// Each step (4 KiB, 64 KiB, 1 MiB, 4 MiB) is earned by filling the one before,
+// so a client that announces much and sends little holds little: 1,000 that
+// stand still after their first byte hold 4 MiB. A body that says its length
+// gets it after 1 MiB. At most 5 MiB are copied for a body of 10 MiB.
 func nextSize(have, want int, lengthKnown bool) int {
-	switch {
-	case have == 0:
-		return min(want, bufferSizes[1])
-	case lengthKnown && have >= bufferSizes[2]:
+	if lengthKnown && have >= growthSteps[2] {
 		return want
-	default:
-		return min(want, bufferSizes[min(classOf(have+1), len(bufferSizes)-1)])
 	}
+	for _, step := range growthSteps {
+		if step > have {
+			return min(step, want)
+		}
+	}
+	return want
 }
-
-// firstSizeUnknown is where a body without a length starts.
-var firstSizeUnknown = bufferSizes[0]
 
 // takeBuffer gives a buffer of at least n bytes, charged to the body memory,
 // or refuses with 503.

@@ -34,7 +34,8 @@ type Config struct {
 	MaxRequests int
 	// MaxBodyMemory is how many bytes of request bodies, raw and decompressed
 	// together, are held at once; a body that does not fit is answered 503.
-	// At least 1 MiB.
+	// At least 32 MiB, so that one body of the contract's 10 MiB fits, sent
+	// compressed and with the buffer it grew out of.
 	MaxBodyMemory int64
 	// HeaderTimeout is how long a client may take for request line and headers.
 	HeaderTimeout time.Duration
@@ -88,7 +89,7 @@ func (c Config) Validate() error {
 		{SettingMaxHeaderBytes, int64(c.MaxHeaderBytes), 1 << 10, 1 << 20},
 		{SettingMaxConnections, int64(c.MaxConnections), 1, 1_000_000},
 		{SettingMaxRequests, int64(c.MaxRequests), 1, 1_000_000},
-		{SettingMaxBodyMemory, c.MaxBodyMemory, 1 << 20, 1 << 40},
+		{SettingMaxBodyMemory, c.MaxBodyMemory, 32 << 20, 1 << 40},
 	}
 	for _, v := range ints {
 		if v.value < v.min || v.value > v.max {

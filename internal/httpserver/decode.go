@@ -90,8 +90,8 @@ func (b *Body) decompress(limit int) error {
 // fill reads r to its end into b.plain.
 func (b *Body) fill(r io.Reader, limit int) (err error) {
 	want := limit + 1
-	// Text shrinks to a fifth or less: start there.
-	if b.plain, err = b.srv.takeBuffer(min(want, max(4*b.rawLen, firstSizeUnknown))); err != nil {
+	// Our JSON shrinks to a fifth or less: start near there.
+	if b.plain, err = b.srv.takeBuffer(min(want, max(4*b.rawLen, bufferSizes[0]))); err != nil {
 		return err
 	}
 	for idle := 0; ; {

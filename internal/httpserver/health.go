@@ -186,7 +186,7 @@ func (s *Server) serveMetrics(c *fiber.Ctx) error {
 	if err != nil { // part of it is better than nothing
 		s.logger.Error("gather metrics", "error", err)
 	}
-	format := expfmt.Negotiate(map[string][]string{"Accept": {c.Get(fiber.HeaderAccept)}})
+	format := expfmt.NegotiateIncludingOpenMetrics(map[string][]string{"Accept": {c.Get(fiber.HeaderAccept)}})
 	var out bytes.Buffer
 	enc := expfmt.NewEncoder(&out, format)
 	for _, family := range families {

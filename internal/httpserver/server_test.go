@@ -459,7 +459,7 @@ func TestConfigsOutOfRangeAreRefused(t *testing.T) {
 		"http.maxHeaderBytes is 10; it must be 1024 to 1048576":  func(c *Config) { c.MaxHeaderBytes = 10 },
 		"http.maxConnections is 0; it must be 1 to 1000000":      func(c *Config) { c.MaxConnections = 0 },
 		"http.maxRequests is -1; it must be 1 to 1000000":        func(c *Config) { c.MaxRequests = -1 },
-		"http.maxBodyMemory is 1; it must be 1048576 to 1099511": func(c *Config) { c.MaxBodyMemory = 1 },
+		"http.maxBodyMemory is 1; it must be 33554432 to 109951": func(c *Config) { c.MaxBodyMemory = 1 },
 		"http.bodyTimeout is 0s; it must be 1ms to 24h":          func(c *Config) { c.BodyTimeout = 0 },
 		"http.lingerTimeout is 48h0m0s; it must be 1ms to 24h":   func(c *Config) { c.LingerTimeout = 48 * time.Hour },
 	}
