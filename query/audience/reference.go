@@ -1,0 +1,149 @@
+package audience
+
+import (
+	"regexp"
+	"slices"
+
+	"leadevents"
+)
+
+// MaxPhones bounds the phones that a request may list; more of them are stored
+// as an audience first.
+const MaxPhones = 100_000
+
+// Source is the way in which a [Reference] names its leads.
+type Source uint8
+
+// The sources. The zero Source names nobody and is never valid: "all leads" must
+// be said, it is no default.
+const (
+	NoSource  Source = iota
+	Stored           // {"audienceId":"…"}: an audience that was uploaded
+	Listed           // {"phones":["…"]}: these phones
+	EverHad          // {"eventType":"…"}: all leads that ever had an event of the type
+	EveryLead        // {"allLeads":true}: all leads of the organization
+)
+
+// Reference names the leads that a send starts from, in exactly one way.
+type Reference struct {
+	Source     Source
+	AudienceID string             // of Stored
+	Phones     []leadevents.Phone // of Listed: ascending and distinct; none is no lead
+	EventType  string             // of EverHad
+}
+
+var audienceID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// ValidateID checks the id of a stored audience; at names it in the error,
+// which is leadevents.InvalidRequest.
+func ValidateID(id, at string) error {
+	if !audienceID.MatchString(id) {
+		return refuse(at, "must be 1 to 64 of the characters A-Z a-z 0-9 _ . -; got %s", quoted(id))
+	}
+	return nil
+}
+
+// DecodeReference reads an audience reference, strictly. at names it in the
+// errors ("audience"). Phones are read as ingest reads them; one that does not
+// parse is an error that names it, because a send to fewer people than were
+// listed must not go unnoticed. Phones listed twice are one lead.
+func DecodeReference(raw []byte, at string) (Reference, error) {
+	raw, err := checked(raw, at)
+	if err != nil {
+		return Reference{}, err
+	}
+	fields, err := object(raw, at, "audienceId", "phones", "eventType", "allLeads")
+	if err != nil {
+		return Reference{}, err
+	}
+	if n := len(fields.values); n != 1 {
+		return Reference{}, refuse(at, "must have exactly one of audienceId, phones, eventType, allLeads; it has %d", n)
+	}
+	for name, value := range fields.values {
+		switch name {
+		case "audienceId":
+			id, err := fields.text(name)
+			if err != nil {
+				return Reference{}, err
+			}
+			return Reference{Source: Stored, AudienceID: id}, ValidateID(id, at+".audienceId")
+		case "eventType":
+			eventType, err := fields.text(name)
+			if err != nil {
+				return Reference{}, err
+			}
+			return Reference{Source: EverHad, EventType: eventType}, validateEventType(eventType, at+".eventType")
+		case "phones":
+			phones, err := decodePhones(value, at+".phones")
+			return Reference{Source: Listed, Phones: phones}, err
+		case "allLeads":
+			if value[0] != 't' {
+				return Reference{}, refuse(at+".allLeads", "must be true; to name other leads use another field")
+			}
+			return Reference{Source: EveryLead}, nil
+		}
+	}
+	return Reference{}, refuse(at, "is missing")
+}
+
+func decodePhones(raw []byte, at string) ([]leadevents.Phone, error) {
+	if raw[0] != '[' {
+		return nil, refuse(at, "must be an array of phones; [] is no lead")
+	}
+	list := elements(raw)
+	if len(list) > MaxPhones {
+		return nil, refuse(at, "holds %d phones; at most %d are allowed: upload them as an audience", len(list), MaxPhones)
+	}
+	phones := make([]leadevents.Phone, 0, len(list))
+	for i, e := range list {
+		if e[0] != '"' {
+			return nil, refuse(index(at, i), "must be a string")
+		}
+		text := unquote(e)
+		phone, err := leadevents.ParsePhone(text)
+		if err != nil {
+			return nil, refuse(index(at, i), "is not a possible phone number")
+		}
+		phones = append(phones, phone)
+	}
+	slices.Sort(phones)
+	return slices.Compact(phones), nil
+}
+
+// AppendJSON appends the reference's canonical JSON: phones in E.164, ascending,
+// each once.
+func (r Reference) AppendJSON(b []byte) []byte {
+	switch r.Source {
+	case Stored:
+		b = appendString(append(b, `{"audienceId":`...), r.AudienceID)
+	case Listed:
+		b = append(b, `{"phones":[`...)
+		for i, p := range r.Phones {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(p.AppendTo(append(b, '"')), '"')
+		}
+		b = append(b, ']')
+	case EverHad:
+		b = appendString(append(b, `{"eventType":`...), r.EventType)
+	case EveryLead:
+		b = append(b, `{"allLeads":true`...)
+	default:
+		return append(b, "null"...)
+	}
+	return append(b, '}')
+}
+
+// MarshalJSON is the canonical JSON (which encoding/json may escape further).
+func (r Reference) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
+// UnmarshalJSON reads a reference as [DecodeReference] does, under the name
+// "audience".
+func (r *Reference) UnmarshalJSON(raw []byte) error {
+	read, err := DecodeReference(raw, "audience")
+	if err == nil {
+		*r = read
+	}
+	return err
+}
