@@ -9,14 +9,13 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// localResult mirrors struct local_result_v2 of chdb.h.
+// localResult mirrors struct local_result_v2 of chdb.h; only the message is read.
 type localResult struct {
-	buf          *byte
-	length       uint64
-	vector       uintptr
-	elapsed      float64
-	rowsRead     uint64
-	bytesRead    uint64
+	_            uintptr // char *buf
+	_            uint64  // size_t len
+	_            uintptr // void *_vec
+	_            float64 // double elapsed
+	_, _         uint64  // uint64_t rows_read, bytes_read
 	errorMessage *byte
 }
 

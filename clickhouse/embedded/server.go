@@ -34,8 +34,8 @@ type Config struct {
 	// Fsync makes an acknowledged insert survive a power cut too, not only
 	// the end of the process.
 	Fsync bool
-	// QueryLogDays keeps system.query_log for so many days; 0 keeps none. The
-	// log holds the statements' text.
+	// QueryLogDays keeps system.query_log for so many days, and no longer than
+	// until the engine's next start; 0 keeps none. It holds the statements' text.
 	QueryLogDays int
 	// MinFreeBytes of disk are required to start; 0 means 256 MiB.
 	MinFreeBytes uint64
@@ -138,9 +138,13 @@ func (s *Server) command(error) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What queries spilled when the engine was killed would stay for ever.
-	if err := os.RemoveAll(s.folder.Path("data", "tmp")); err != nil {
-		return nil, fmt.Errorf("clear the engine's temporary files: %w", err)
+	// What queries spilled when the engine was killed would stay for ever. And
+	// the engine forgets the tables of its database "system", but not their
+	// files, which then keep it from making its query log again.
+	for _, path := range []string{s.folder.Path("data", "tmp"), s.folder.Path("data", "data", "system")} {
+		if err := os.RemoveAll(path); err != nil {
+			return nil, fmt.Errorf("clear the engine's temporary files: %w", err)
+		}
 	}
 	executable, err := os.Executable()
 	if err != nil {

@@ -27,12 +27,12 @@ func (f *Folder) Ports(name string, n int) ([]int, error) {
 	changed := len(remembered) != n
 	for i := range n {
 		var l net.Listener
-		var err error
 		if i < len(remembered) {
-			l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", remembered[i]))
+			l, _ = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", remembered[i])) // taken: another one
 		}
 		if l == nil {
 			changed = true
+			var err error
 			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 				return nil, fmt.Errorf("find a free port on 127.0.0.1: %w", err)
 			}

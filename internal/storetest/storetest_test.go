@@ -8,14 +8,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"leadevents/internal/storetest"
 )
-
-func TestMain(m *testing.M) {
-	storetest.Main(m, func() error { return goleak.Find() })
-}
 
 func open(t *testing.T, s storetest.ClickHouseStore) driver.Conn {
 	t.Helper()

@@ -38,6 +38,7 @@ fetch() {
 	free=$(df -Pk "$cache" | awk 'NR == 2 { print $4 }')
 	# 170 MB packed in npm's cache, 570 MB unpacked.
 	[ "$free" -ge 1000000 ] || { say "the disk of $cache has $((free / 1024)) MiB left, about 1000 are needed: free some space or set XDG_CACHE_HOME"; exit 1; }
+	rm -rf "$cache"/.fetch.* # of runs that were killed; we hold the lock
 	say "fetching ClickHouse $version (170 MB, once) into $target"
 	tmp=$(mktemp -d "$cache/.fetch.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
