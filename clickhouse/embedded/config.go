@@ -39,19 +39,17 @@ type Profile struct {
 	Constant []string
 }
 
+// configValues is what both templates may use.
 type configValues struct {
-	LogLevel                string
 	UsersPath, DataPath     string
-	MemoryLimit             uint64
-	Pool, Slots, HalfSlots  int
-	QuarterSlots            int
+	MemoryLimit             uint64 // bytes, 0 for the ratio alone
+	Pool, Slots             int    // merge threads, and what may queue on them
+	HalfSlots, QuarterSlots int
 	Fsync                   bool
 	QueryLogDays            int
 	AdminName, AdminSHA256  string
 	Users                   []userValues
 	Profiles                []Profile
-	AdminSettings           map[string]string
-	TemporaryPath, LogNames string
 }
 
 type userValues struct {

@@ -5,11 +5,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"leadevents/internal/child"
 	"leadevents/internal/storetest"
 )
 
@@ -79,6 +82,34 @@ func TestWhatAFailedTestStoredIsKeptAndNamed(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(match[2], name)); err == nil {
 			t.Errorf("%s is still there: the server was not stopped", name)
 		}
+	}
+}
+
+func TestOnlyOldFoldersThatNobodyHoldsAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	old := time.Now().Add(-48 * time.Hour)
+	for _, name := range []string{"old", "held", "young"} {
+		folder, err := child.OpenFolder(filepath.Join(dir, "leadevents-test-"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "held" {
+			t.Cleanup(func() { _ = folder.Close() })
+		} else if err := folder.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if name != "young" {
+			if err := os.Chtimes(folder.Path(), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if out, err := victim(t, dir); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want := []string{filepath.Join(dir, "leadevents-test-held"), filepath.Join(dir, "leadevents-test-young")}
+	if paths := left(t, dir); !slices.Equal(paths, want) {
+		t.Errorf("left are %v, want %v", paths, want)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"leadevents/clickhouse/embedded"
+	"leadevents/internal/child"
 	"leadevents/internal/redisserver"
 )
 
@@ -42,7 +43,8 @@ type RedisStore struct {
 type stores struct {
 	mu         sync.Mutex
 	dir        string
-	kept       atomic.Bool // a test failed: leave the files
+	held       *child.Folder // dir, as long as this process lives
+	kept       atomic.Bool   // a test failed: leave the files
 	clickHouse *embedded.Server
 	redis      *redisserver.Server
 	clickErr   error // a store that failed to start is not tried again by every test
@@ -84,19 +86,50 @@ func (s *stores) stop() error {
 	if s.dir != "" && !s.kept.Load() {
 		errs = append(errs, os.RemoveAll(s.dir))
 	}
+	if s.held != nil {
+		errs = append(errs, s.held.Close())
+	}
 	return errors.Join(errs...)
 }
 
 // folder is a new folder under the process' own one.
 func (s *stores) folder(name string) (string, error) {
 	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "leadevents-test-")
+		sweep()
+		dir, err := os.MkdirTemp("", folderPrefix)
 		if err != nil {
 			return "", fmt.Errorf("make the folder of the test stores: %w", err)
+		}
+		if s.held, err = child.OpenFolder(dir); err != nil {
+			return "", err
 		}
 		s.dir = dir
 	}
 	return filepath.Join(s.dir, name), nil
+}
+
+const (
+	folderPrefix = "leadevents-test-"
+	// keepFor is how long one has to look at what a failed test left.
+	keepFor = 24 * time.Hour
+)
+
+// sweep removes old folders of failed tests and of test processes that were
+// killed. One that a living process holds is left alone, however old.
+func sweep() {
+	paths, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < keepFor {
+			continue
+		}
+		folder, err := child.OpenFolder(path)
+		if err != nil {
+			continue // held, or somebody else's
+		}
+		_ = os.RemoveAll(path)
+		_ = folder.Close()
+	}
 }
 
 // name turns a test's name into one for a database or a prefix, unique in this
