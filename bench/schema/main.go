@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"leadevents/clickhouse/embedded"
 )
 
 func main() {
+	embedded.Main() // does not return in the engine's process
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -26,24 +29,38 @@ func main() {
 func run(ctx context.Context) error {
 	rows := flag.Uint64("rows", 20_000_000, "rows in each table")
 	rounds := flag.Int("rounds", 5, "how often each operation is measured")
-	address := flag.String("clickhouse", "", "native `host:port` of a ClickHouse to use, its user default without a password")
-	only := flag.String("only", "", "comma-separated `names` of the variants to compare with the base; all without it")
+	address := flag.String("clickhouse", "", "native `host:port` of a ClickHouse to use, its user default without a password; without it an engine of its own")
+	only := flag.String("only", "", "comma-separated `names` of the variants to compare with the base; all without it, none with -")
 	codecs := flag.Bool("codecs", true, "compare the codecs of each column too")
 	flag.Parse()
 
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{*address}, ReadTimeout: time.Hour})
+	auth := clickhouse.Auth{}
+	if *address == "" {
+		dir, err := os.MkdirTemp("", "leadevents-bench-schema-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		engine, err := embedded.Start(ctx, embedded.Config{DataDir: dir})
+		if err != nil {
+			return err
+		}
+		// The folder is thrown away: nothing is lost if this takes too long.
+		defer engine.Stop(context.WithoutCancel(ctx))
+		e := engine.Endpoint()
+		*address, auth.Username, auth.Password = e.Native, e.User, e.Password
+	}
+	outside, err := clickhouse.Open(&clickhouse.Options{Addr: []string{*address}, Auth: auth})
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	database := fmt.Sprintf("bench_schema_%d", os.Getpid())
-	if err := conn.Exec(ctx, "CREATE DATABASE "+database); err != nil {
+	defer outside.Close()
+	auth.Database = fmt.Sprintf("bench_schema_%d", os.Getpid())
+	if err := outside.Exec(ctx, "CREATE DATABASE "+auth.Database); err != nil {
 		return err
 	}
-	defer conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE "+database)
-	inside, err := clickhouse.Open(&clickhouse.Options{
-		Addr: []string{*address}, ReadTimeout: time.Hour, Auth: clickhouse.Auth{Database: database},
-	})
+	defer outside.Exec(context.WithoutCancel(ctx), "DROP DATABASE "+auth.Database)
+	inside, err := clickhouse.Open(&clickhouse.Options{Addr: []string{*address}, Auth: auth, ReadTimeout: time.Hour})
 	if err != nil {
 		return err
 	}

@@ -223,7 +223,7 @@ func (e *experiment) measure(ctx context.Context, rounds int) error {
 	window := fmt.Sprintf("occurred_at BETWEEN fromUnixTimestamp64Milli(%d) AND fromUnixTimestamp64Milli(%d)", from, to)
 	month := fmt.Sprintf("occurred_at >= fromUnixTimestamp64Milli(%d) AND occurred_at < fromUnixTimestamp64Milli(%d)",
 		e.now.Add(-400*24*time.Hour), e.now.Add(-370*24*time.Hour))
-	lead := e.history.Phone(12345)
+	lead := uint64(e.history.Phone(12345))
 	queries := []struct {
 		name string
 		run  func(v *variant) error
@@ -233,11 +233,26 @@ func (e *experiment) measure(ctx context.Context, rounds int) error {
 		{"leads of the last 120 minutes", func(v *variant) error {
 			return e.drain(ctx, fmt.Sprintf("SELECT DISTINCT phone FROM %s WHERE %s AND %s", v.table(), where(v), window))
 		}},
-		{"timeline of a lead, FINAL", func(v *variant) error {
-			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s FINAL WHERE organization_id = 42 AND phone = %d ORDER BY occurred_at DESC", loadgen.Columns, v.table(), uint64(lead)))
+		{"timeline of a lead, FINAL WHERE", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s FINAL WHERE organization_id = 42 AND phone = %d ORDER BY occurred_at DESC", loadgen.Columns, v.table(), lead))
+		}},
+		{"timeline of a lead, FINAL PREWHERE", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s FINAL PREWHERE organization_id = 42 AND phone = %d ORDER BY occurred_at DESC", loadgen.Columns, v.table(), lead))
+		}},
+		{"timeline of a lead, LIMIT 1 BY key", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE organization_id = 42 AND phone = %d ORDER BY occurred_at DESC, event_type LIMIT 1 BY occurred_at, event_type", loadgen.Columns, v.table(), lead))
+		}},
+		{"events of a lead and a type, LIMIT 1 BY key", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s AND phone = %d ORDER BY occurred_at DESC LIMIT 1 BY occurred_at", loadgen.Columns, v.table(), where(v), lead))
 		}},
 		{"newest 100 of a type, FINAL", func(v *variant) error {
 			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s FINAL WHERE %s ORDER BY occurred_at DESC LIMIT 100", loadgen.Columns, v.table(), where(v)))
+		}},
+		{"newest 100 of a type, LIMIT 1 BY key", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY occurred_at DESC, phone LIMIT 1 BY occurred_at, phone LIMIT 100", loadgen.Columns, v.table(), where(v)))
+		}},
+		{"count of a type, distinct keys", func(v *variant) error {
+			return e.drain(ctx, fmt.Sprintf("SELECT count() FROM (SELECT DISTINCT occurred_at, phone FROM %s WHERE %s)", v.table(), where(v)))
 		}},
 		{"count of a type, plain", func(v *variant) error {
 			return e.drain(ctx, fmt.Sprintf("SELECT count() FROM %s WHERE %s", v.table(), where(v)))

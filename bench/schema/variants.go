@@ -46,17 +46,23 @@ func variants() []variant {
 		{name: "phone before time", sortKey: "organization_id, event_type, phone, occurred_at"},
 		{name: "no partitions", partition: "tuple()"},
 		{name: "quarters", partition: "toStartOfQuarter(occurred_at)"},
+		{name: "months", partition: "toYYYYMM(occurred_at)"},
 		{name: "version ingested_at", version: "ingested_at"},
 		{name: "version batch_id", version: "batch_id"},
 		{name: "event types as ids", typeIDs: true},
 		{name: "bloom filter on phone", index: "INDEX phones phone TYPE bloom_filter(0.01) GRANULARITY 1"},
-		{name: "codecs LZ4", codecs: plainCodecs},
+		{name: "no codecs", codecs: plainCodecs},
+		{name: "phone T64 LZ4", codecs: map[string]string{"phone": "UInt64 CODEC(T64, LZ4)"}},
+		{name: "phone T64 LZ4, time Delta LZ4", codecs: map[string]string{
+			"phone": "UInt64 CODEC(T64, LZ4)", "occurred_at": "DateTime64(3, 'UTC') CODEC(Delta, LZ4)",
+		}},
+		{name: "time T64 ZSTD(1)", codecs: map[string]string{"occurred_at": "DateTime64(3, 'UTC') CODEC(T64, ZSTD(1))"}},
 		{name: "phone ZSTD(1)", codecs: map[string]string{"phone": "UInt64 CODEC(ZSTD(1))"}},
 	}
 }
 
 func (v *variant) table() string {
-	return strings.NewReplacer(" ", "_", "(", "", ")", "").Replace("events_" + v.name)
+	return strings.NewReplacer(" ", "_", "(", "", ")", "", ",", "").Replace("events_" + v.name)
 }
 
 func (v *variant) column(name string) string {
