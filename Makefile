@@ -79,6 +79,10 @@ fuzz: ## every fuzz test for FUZZTIME (30s)
 bench: build redis ## the benchmarks beside their floors, on this machine
 	go run ./bench $(BENCH)
 
+.PHONY: bench-schema
+bench-schema: engine ## the experiment behind the tables' keys and codecs (clickhouse/schema/README.md), about half an hour
+	go run ./bench/schema $(BENCH)
+
 .PHONY: clean
 clean: ## remove what was built; data and the engine's cache stay
 	rm -rf bin bench/out
