@@ -15,64 +15,51 @@ import (
 // integers and its floats as floats.
 const exactFloat = 1 << 53
 
-// float is the value, a number, as the nearest float64. Its text is parsed
-// again by the JSON parser, which rounds correctly (toFloat64 does not). That
-// parser refuses integers beyond 64 bits, and the engine writes floats up to
-// 1e21 like integers, hence the ".0".
-func (v *value) float() string {
-	if v.floating != "" {
-		return v.floating
-	}
-	v.floating = v.name()
-	return fmt.Sprintf("(JSONExtractFloat(if(length(%[1]s) < 19 OR match(%[1]s, '[.e]'), %[1]s, concat(%[1]s, '.0'))) AS %[2]s)", v.raw, v.floating)
-}
+// float is the value as the nearest float64, where it is a number. (toFloat64 of
+// its text would not always round to the nearest.)
+func (v *value) float(json string) string { return v.extract("JSONExtractFloat", json) }
 
-// isFloat is true where the value, a number, is no integer of up to 64 bits.
-// The text does not tell: 9223372036854775808.0 has become an integer's. So this
-// is a second parse, done only where a condition names a number of that size.
-func (v *value) isFloat() string {
-	return fmt.Sprintf("JSONType(if(%[1]s = '', %[2]s, %[3]s), %[4]s) = 'Double'", v.sent, v.repairedJSON(), v.column, v.path)
-}
-
-// compare is true where the value, a number, stands to n as op says.
-func (v *value) compare(op audience.Op, n audience.Number) string {
+// compare is true where the value is a number that stands to the condition's as
+// op says.
+func (v *value) compare(json string, op audience.Op) string {
+	n := v.Value.Number
 	f := n.Float()
 	if math.Abs(f) < exactFloat {
-		return v.float() + sqlOperator(op) + v.document.float(f)
+		// JSONExtractFloat reads strings as numbers, too, hence the type.
+		return fmt.Sprintf("(%s%s%s AND %s)", v.float(json), sqlOperator(op), v.where.float(f), v.is(json, "Int64", "UInt64", "Double"))
 	}
-	return fmt.Sprintf("if(%s, %s, %s)", v.isFloat(), v.compareFloat(op, n), v.compareInteger(op, n))
+	return fmt.Sprintf("(%s AND %s OR %s AND %s)",
+		v.is(json, "Double"), v.compareFloat(json, op, n),
+		v.is(json, "Int64", "UInt64"), v.compareInteger(json, op, n))
 }
 
 // compareFloat is compare where the value is a float. Where n is none itself,
-// it lies between two, and f is one of them.
-func (v *value) compareFloat(op audience.Op, n audience.Number) string {
+// it lies between two neighbours, and f is one of them.
+func (v *value) compareFloat(json string, op audience.Op, n audience.Number) string {
 	f := n.Float()
-	switch audience.NumberOf(f).Compare(n) {
-	case 1: // n < f, and nothing between
-		switch op {
-		case audience.Eq:
-			return noRow
-		case audience.Lt, audience.Lte:
+	switch side := audience.NumberOf(f).Compare(n); {
+	case side == 0:
+	case op == audience.Eq:
+		return noRow
+	case side > 0: // n < f, and no float between
+		if op == audience.Lt || op == audience.Lte {
 			op = audience.Lt
-		default:
+		} else {
 			op = audience.Gte
 		}
-	case -1: // f < n
-		switch op {
-		case audience.Eq:
-			return noRow
-		case audience.Lt, audience.Lte:
+	default: // f < n
+		if op == audience.Lt || op == audience.Lte {
 			op = audience.Lte
-		default:
+		} else {
 			op = audience.Gt
 		}
 	}
-	return v.float() + sqlOperator(op) + v.document.float(f)
+	return v.float(json) + sqlOperator(op) + v.where.float(f)
 }
 
 // compareInteger is compare where the value is an integer. A number beyond 64
 // bits stands to all of them as the next integer outside does.
-func (v *value) compareInteger(op audience.Op, n audience.Number) string {
+func (v *value) compareInteger(json string, op audience.Op, n audience.Number) string {
 	text := n.String()
 	if !n.Integer() {
 		text = "18446744073709551616"
@@ -80,12 +67,12 @@ func (v *value) compareInteger(op audience.Op, n audience.Number) string {
 			text = "-9223372036854775809"
 		}
 	}
-	return "toInt128OrZero(" + v.raw + ")" + sqlOperator(op) + v.parameter("Int128", text)
+	return "toInt128OrZero(" + v.extract("JSONExtractRaw", json) + ")" + sqlOperator(op) + v.parameter("Int128", text)
 }
 
-// among is true where the value, a number, equals one of the list. 0 is added to
-// a float because IN compares bits, and -0 is 0.
-func (v *value) among(list []audience.Number) string {
+// among is true where the value is a number of the list. IN compares floats by
+// their bits, and -0 is 0, hence the if.
+func (v *value) among(json string, list []audience.Number) string {
 	var small, large []float64
 	var integers []string
 	for _, n := range list {
@@ -103,17 +90,13 @@ func (v *value) among(list []audience.Number) string {
 	}
 	var parts []string
 	if len(small) > 0 {
-		parts = append(parts, fmt.Sprintf("if(%s = 0, 0, %s) IN %s", v.float(), v.float(), v.floats(small)))
+		parts = append(parts, fmt.Sprintf("if(%[1]s = 0, 0, %[1]s) IN %[2]s AND %[3]s", v.float(json), v.floats(small), v.is(json, "Int64", "UInt64", "Double")))
 	}
-	if len(large)+len(integers) > 0 {
-		asFloat, asInteger := noRow, noRow
-		if len(large) > 0 {
-			asFloat = v.float() + " IN " + v.floats(large)
-		}
-		if len(integers) > 0 { // an integer's text is canonical
-			asInteger = v.raw + " IN " + v.parameter("Array(String)", parameterTexts(integers))
-		}
-		parts = append(parts, fmt.Sprintf("if(%s, %s, %s)", v.isFloat(), asFloat, asInteger))
+	if len(large) > 0 {
+		parts = append(parts, v.is(json, "Double")+" AND "+v.float(json)+" IN "+v.floats(large))
+	}
+	if len(integers) > 0 { // the engine writes an integer in one way
+		parts = append(parts, v.is(json, "Int64", "UInt64")+" AND "+v.extract("JSONExtractRaw", json)+" IN "+v.parameter("Array(String)", parameterTexts(integers)))
 	}
 	return "(" + strings.Join(parts, " OR ") + ")"
 }

@@ -141,7 +141,7 @@ func TestWhereEqualsMatchOverRandomMetadata(t *testing.T) {
 	rows := metadataRows(documents)
 	storeRows(t, db, rows)
 	held := 0
-	const rounds, together = 10, 30
+	const rounds, together = 6, 30
 	for range rounds {
 		conditions := make([]audience.Condition, together)
 		for i := range conditions {
@@ -156,7 +156,8 @@ func TestWhereEqualsMatchOverRandomMetadata(t *testing.T) {
 	}
 }
 
-// Every number against every number, under every operator: 80 spellings at the
+// Every number against every number, under every operator that compares: 80
+// spellings at the
 // edges of float64 and of 64-bit integers.
 func TestWhereComparesEveryNumberExactly(t *testing.T) {
 	db := whereStore(t)
@@ -169,7 +170,7 @@ func TestWhereComparesEveryNumberExactly(t *testing.T) {
 	everyAgainstEvery(t, db, rows, poolNumbers, "[5,9007199254740993,1e22,-0,18446744073709551615,0.1,9223372036854775808]")
 }
 
-// Every string against every string, under every operator.
+// Every string against every string, under every operator that compares.
 func TestWhereComparesEveryStringByCodePoint(t *testing.T) {
 	db := whereStore(t)
 	documents := make([]string, len(poolStrings))
@@ -184,16 +185,17 @@ func TestWhereComparesEveryStringByCodePoint(t *testing.T) {
 func everyAgainstEvery(t *testing.T, db *DB, rows []whereRow, values []string, list string) {
 	t.Helper()
 	held := 0
-	for _, op := range audience.Ops() {
+	for _, op := range []audience.Op{audience.Eq, audience.Gt, audience.Gte, audience.Lt, audience.Lte, audience.In} {
 		var conditions []audience.Condition
+		seen := map[string]bool{} // values; other spellings of one are one condition
 		for _, v := range values {
-			switch op {
-			case audience.Exists:
-				v = "true"
-			case audience.In:
+			if op == audience.In {
 				v = "[" + v + "]"
 			}
-			if c, err := parseCondition(`"a"`, op, v); err == nil {
+			c, err := parseCondition(`"a"`, op, v)
+			canonical := audience.Filter{Where: []audience.Condition{c}}.AppendJSON(nil)
+			if err == nil && !seen[string(canonical)] { // the error: beyond float64
+				seen[string(canonical)] = true
 				conditions = append(conditions, c)
 			}
 		}
@@ -319,8 +321,12 @@ func TestLargestFiltersFitIntoOneQuery(t *testing.T) {
 	var all []string
 	for range audience.MaxFilters {
 		var conditions []audience.Condition
-		for range audience.MaxConditions {
-			c, err := parseCondition(deepest, audience.In, "["+list.String()+"9007199254740993]")
+		for i := range audience.MaxConditions {
+			op, value := audience.Gt, fmt.Sprint(i)
+			if i == 0 {
+				op, value = audience.In, "["+list.String()+"9007199254740993]"
+			}
+			c, err := parseCondition(deepest, op, value)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -91,7 +91,10 @@ func decodeFilter(raw []byte, at string) (Filter, error) {
 			return Filter{}, err
 		}
 	}
-	return f, f.Validate(at)
+	if err := f.Validate(at); err != nil {
+		return Filter{}, err
+	}
+	return f, nil
 }
 
 // decodeConditions reads a filter's where. An empty list is the same as none.
@@ -193,6 +196,8 @@ func object(raw []byte, at string, known ...string) (record, error) {
 	}
 	return r, nil
 }
+
+func (r record) has(name string) bool { _, given := r.values[name]; return given }
 
 // text is a field that must be a string.
 func (r record) text(name string) (string, error) {

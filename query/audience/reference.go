@@ -1,8 +1,8 @@
 package audience
 
 import (
-	"regexp"
 	"slices"
+	"strings"
 
 	"leadevents"
 )
@@ -32,12 +32,12 @@ type Reference struct {
 	EventType  string             // of EverHad
 }
 
-var audienceID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 // ValidateID checks the id of a stored audience; at names it in the error,
 // which is leadevents.InvalidRequest.
 func ValidateID(id, at string) error {
-	if !audienceID.MatchString(id) {
+	if len(id) < 1 || len(id) > 64 || strings.ContainsFunc(id, func(r rune) bool { return !strings.ContainsRune(idCharacters, r) }) {
 		return refuse(at, "must be 1 to 64 of the characters A-Z a-z 0-9 _ . -; got %s", quoted(id))
 	}
 	return nil
@@ -59,31 +59,31 @@ func DecodeReference(raw []byte, at string) (Reference, error) {
 	if n := len(fields.values); n != 1 {
 		return Reference{}, refuse(at, "must have exactly one of audienceId, phones, eventType, allLeads; it has %d", n)
 	}
-	for name, value := range fields.values {
-		switch name {
-		case "audienceId":
-			id, err := fields.text(name)
-			if err != nil {
-				return Reference{}, err
-			}
-			return Reference{Source: Stored, AudienceID: id}, ValidateID(id, at+".audienceId")
-		case "eventType":
-			eventType, err := fields.text(name)
-			if err != nil {
-				return Reference{}, err
-			}
-			return Reference{Source: EverHad, EventType: eventType}, validateEventType(eventType, at+".eventType")
-		case "phones":
-			phones, err := decodePhones(value, at+".phones")
-			return Reference{Source: Listed, Phones: phones}, err
-		case "allLeads":
-			if value[0] != 't' {
-				return Reference{}, refuse(at+".allLeads", "must be true; to name other leads use another field")
-			}
-			return Reference{Source: EveryLead}, nil
+	var r Reference
+	switch {
+	case fields.has("audienceId"):
+		r.Source = Stored
+		if r.AudienceID, err = fields.text("audienceId"); err == nil {
+			err = ValidateID(r.AudienceID, at+".audienceId")
+		}
+	case fields.has("phones"):
+		r.Source = Listed
+		r.Phones, err = decodePhones(fields.values["phones"], at+".phones")
+	case fields.has("eventType"):
+		r.Source = EverHad
+		if r.EventType, err = fields.text("eventType"); err == nil {
+			err = validateEventType(r.EventType, at+".eventType")
+		}
+	default:
+		r.Source = EveryLead
+		if fields.values["allLeads"][0] != 't' {
+			err = refuse(at+".allLeads", "must be true; to name other leads use another field")
 		}
 	}
-	return Reference{}, refuse(at, "is missing")
+	if err != nil {
+		return Reference{}, err
+	}
+	return r, nil
 }
 
 func decodePhones(raw []byte, at string) ([]leadevents.Phone, error) {
