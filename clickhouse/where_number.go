@@ -70,8 +70,8 @@ func (v *value) compareInteger(json string, op audience.Op, n audience.Number) s
 	return "toInt128OrZero(" + v.extract("JSONExtractRaw", json) + ")" + sqlOperator(op) + v.parameter("Int128", text)
 }
 
-// among is true where the value is a number of the list. IN compares floats by
-// their bits, and -0 is 0, hence the if.
+// among is true where the value is a number of the list. The if makes -0 a
+// 0: IN compares floats by their bits where it builds a set of them.
 func (v *value) among(json string, list []audience.Number) string {
 	var small, large []float64
 	var integers []string
