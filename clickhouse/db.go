@@ -129,8 +129,13 @@ func sqlText(name string) string {
 }
 
 // params gives a query its typed parameters ({name:Type} in the document).
+// ClickHouse reads them as escaped text, clickhouse-go sends them as they are.
 func params(ctx context.Context, p clickhouse.Parameters) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithParameters(p))
+	escaped := make(clickhouse.Parameters, len(p))
+	for name, value := range p {
+		escaped[name] = parameterText(value)
+	}
+	return clickhouse.Context(ctx, clickhouse.WithParameters(escaped))
 }
 
 // unavailable makes a store's failure one the client reads as "try again": the

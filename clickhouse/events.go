@@ -84,10 +84,10 @@ func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType stri
 	if _, err := table.Block().Columns[1].Append(phones); err != nil {
 		return nil, fmt.Errorf("append the phones of %d keys to find: %w", len(phones), err)
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(table), clickhouse.WithParameters(clickhouse.Parameters{
+	ctx = clickhouse.Context(params(ctx, clickhouse.Parameters{
 		"organization": strconv.FormatUint(uint64(org), 10),
 		"event_type":   eventType,
-	}))
+	}), clickhouse.WithExternalTable(table))
 	result, err := db.conn.Query(ctx, sqlText("keys_find"))
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("find %d keys: %w", len(phones), err))
