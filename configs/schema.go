@@ -31,9 +31,7 @@ var (
 	listType     = reflect.TypeFor[[]string]()
 )
 
-// env is the setting's variable: LEADEVENTS_REDIS_DB.
-func (s setting) env() string { return envName(s.key) }
-
+// envName is a setting's variable: LEADEVENTS_REDIS_DB.
 func envName(key string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }

@@ -76,19 +76,6 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// exactArgs wants one argument for each name.
-func exactArgs(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < len(names) {
-			return usagef(cmd, "%s needs %s", cmd.CommandPath(), names[len(args)])
-		}
-		if len(args) > len(names) {
-			return usagef(cmd, "%s takes %d argument(s), but got also %q", cmd.CommandPath(), len(names), args[len(names)])
-		}
-		return nil
-	}
-}
-
 // subcommands is for a command that only groups others.
 func subcommands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
