@@ -12,12 +12,12 @@ import (
 // The names of the settings that a refusal tells its reader to raise. The
 // settings file spells them the same way.
 const (
-	SettingMaxHeaderBytes = "http.maxHeaderBytes"
-	SettingMaxConnections = "http.maxConnections"
-	SettingMaxRequests    = "http.maxRequests"
-	SettingMaxBodyMemory  = "http.maxBodyMemory"
-	SettingHeaderTimeout  = "http.headerTimeout"
-	SettingBodyTimeout    = "http.bodyTimeout"
+	SettingMaxHeaderBytes = "http.max_header_bytes"
+	SettingMaxConnections = "http.max_connections"
+	SettingMaxRequests    = "http.max_requests"
+	SettingMaxBodyMemory  = "http.max_body_memory"
+	SettingHeaderTimeout  = "http.header_timeout"
+	SettingBodyTimeout    = "http.body_timeout"
 )
 
 // Config bounds everything a client can make the server hold. Start from
@@ -102,10 +102,10 @@ func (c Config) Validate() error {
 	}{
 		{SettingHeaderTimeout, c.HeaderTimeout},
 		{SettingBodyTimeout, c.BodyTimeout},
-		{"http.idleTimeout", c.IdleTimeout},
-		{"http.writeTimeout", c.WriteTimeout},
-		{"http.lingerTimeout", c.LingerTimeout},
-		{"http.readinessTimeout", c.ReadinessTimeout},
+		{"http.idle_timeout", c.IdleTimeout},
+		{"http.write_timeout", c.WriteTimeout},
+		{"http.linger_timeout", c.LingerTimeout},
+		{"http.readiness_timeout", c.ReadinessTimeout},
 	}
 	for _, v := range durations {
 		if v.value < time.Millisecond || v.value > 24*time.Hour {

@@ -319,7 +319,7 @@ func TestSlowAndSilentClients(t *testing.T) {
 			}()
 			a := c.answer()
 			wantError(t, a, 408, "invalid_request")
-			if _, message := a.code(t); !strings.Contains(message, "300ms (http.bodyTimeout)") {
+			if _, message := a.code(t); !strings.Contains(message, "300ms (http.body_timeout)") {
 				t.Errorf("message %q", message)
 			}
 		}
@@ -393,7 +393,7 @@ func TestOneConnectionTooManyIsToldSo(t *testing.T) {
 	third.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 	got := third.answer()
 	wantError(t, got, 503, "unavailable")
-	if _, message := got.code(t); !strings.Contains(message, "http.maxConnections") || got.header.Get("Retry-After") != "1" {
+	if _, message := got.code(t); !strings.Contains(message, "http.max_connections") || got.header.Get("Retry-After") != "1" {
 		t.Errorf("%q %v", message, got.header)
 	}
 	third.ended()
@@ -420,7 +420,7 @@ func TestOneRequestTooManyIsToldSo(t *testing.T) {
 	<-entered
 	a := f.send(t, "GET", "/wait", nil)
 	wantError(t, a, 503, "unavailable")
-	if _, message := a.code(t); !strings.Contains(message, "http.maxRequests") || a.header.Get("Retry-After") != "1" {
+	if _, message := a.code(t); !strings.Contains(message, "http.max_requests") || a.header.Get("Retry-After") != "1" {
 		t.Errorf("%q %v", message, a.header)
 	}
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {

@@ -456,12 +456,12 @@ func TestRoutesListsWhatIsRegistered(t *testing.T) {
 
 func TestConfigsOutOfRangeAreRefused(t *testing.T) {
 	tests := map[string]func(*Config){
-		"http.maxHeaderBytes is 10; it must be 1024 to 1048576":  func(c *Config) { c.MaxHeaderBytes = 10 },
-		"http.maxConnections is 0; it must be 1 to 1000000":      func(c *Config) { c.MaxConnections = 0 },
-		"http.maxRequests is -1; it must be 1 to 1000000":        func(c *Config) { c.MaxRequests = -1 },
-		"http.maxBodyMemory is 1; it must be 33554432 to 109951": func(c *Config) { c.MaxBodyMemory = 1 },
-		"http.bodyTimeout is 0s; it must be 1ms to 24h":          func(c *Config) { c.BodyTimeout = 0 },
-		"http.lingerTimeout is 48h0m0s; it must be 1ms to 24h":   func(c *Config) { c.LingerTimeout = 48 * time.Hour },
+		"http.max_header_bytes is 10; it must be 1024 to 1048576":  func(c *Config) { c.MaxHeaderBytes = 10 },
+		"http.max_connections is 0; it must be 1 to 1000000":       func(c *Config) { c.MaxConnections = 0 },
+		"http.max_requests is -1; it must be 1 to 1000000":         func(c *Config) { c.MaxRequests = -1 },
+		"http.max_body_memory is 1; it must be 33554432 to 109951": func(c *Config) { c.MaxBodyMemory = 1 },
+		"http.body_timeout is 0s; it must be 1ms to 24h":           func(c *Config) { c.BodyTimeout = 0 },
+		"http.linger_timeout is 48h0m0s; it must be 1ms to 24h":    func(c *Config) { c.LingerTimeout = 48 * time.Hour },
 	}
 	for want, change := range tests {
 		cfg := DefaultConfig()
