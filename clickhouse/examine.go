@@ -12,6 +12,7 @@ type Facts struct {
 	Now       time.Time     // its clock, when half of RoundTrip had gone by
 	Asked     time.Time     // our clock at that moment
 	RoundTrip time.Duration // of the question
+	Fsync     bool          // an acknowledged row has reached the disk
 }
 
 // Facts asks the server what it is.
@@ -21,7 +22,7 @@ func (db *DB) Facts(ctx context.Context) (Facts, error) {
 	}
 	var f Facts
 	began := time.Now()
-	if err := db.conn.QueryRow(ctx, sqlText("server_facts")).Scan(&f.Version, &f.Now); err != nil {
+	if err := db.conn.QueryRow(ctx, sqlText("server_facts")).Scan(&f.Version, &f.Now, &f.Fsync); err != nil {
 		return Facts{}, unavailable(fmt.Errorf("ask ClickHouse what it is: %w", err))
 	}
 	f.RoundTrip = time.Since(began)

@@ -47,7 +47,7 @@ type HTTP struct {
 	MaxRequests int `key:"max_requests" default:"2048" range:"1..1000000"`
 	// MaxBodyMemory bounds the bytes of bodies held at once, raw and
 	// decompressed together; a body that does not fit is a 503.
-	MaxBodyMemory Bytes `key:"max_body_memory" default:"128MiB" range:"24MiB..1024GiB"`
+	MaxBodyMemory Bytes `key:"max_body_memory" default:"128MiB" range:"32MiB..1024GiB"`
 	// HeaderTimeout is how long a client may take for request line and headers.
 	HeaderTimeout time.Duration `key:"header_timeout" default:"10s" range:"100ms..10m"`
 	// BodyTimeout is how long a client may take for a body, a streamed one for
@@ -87,7 +87,8 @@ type ClickHouse struct {
 	QueryTimeout time.Duration `key:"query_timeout" default:"30s" range:"1s..1h"`
 	// InsertTimeout bounds one attempt to store; see ledger.deadline.
 	InsertTimeout time.Duration `key:"insert_timeout" default:"10s" range:"100ms..5m"`
-	// Fsync makes an acknowledged row survive a power cut, not only a crash.
+	// Fsync makes an acknowledged row survive a power cut, not only a crash. It is
+	// the server's to keep: dev configures its own so, `check` examines others.
 	Fsync bool `key:"fsync" default:"false"`
 }
 

@@ -102,8 +102,22 @@ func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock
 		{OK, subject, fmt.Sprintf("%s answers in %s", where, facts.RoundTrip.Round(10*time.Microsecond)), ""},
 		checkVersion(subject, facts.Version, minClickHouse, "upgrade ClickHouse"),
 	}
+	all = append(all, checkFsync(s, facts.Fsync))
 	all = append(all, checkSchema(ctx, db, s.ClickHouse.Database)...)
 	return all, clockOf(facts.Now, facts.Asked, facts.RoundTrip)
+}
+
+// checkFsync holds the server to clickhouse.fsync, which only it can keep.
+func checkFsync(s configs.Settings, on bool) Finding {
+	const subject = "clickhouse"
+	switch {
+	case on:
+		return Finding{OK, subject, "acknowledged rows survive a power cut", ""}
+	case s.ClickHouse.Fsync:
+		return Finding{Broken, subject, "clickhouse.fsync is true, but the server acknowledges rows before they are on disk",
+			"set merge_tree.fsync_after_insert and fsync_part_directory to 1 in the server's config.d (see configs/compose/clickhouse/config.xml), or clickhouse.fsync to false"}
+	}
+	return Finding{OK, subject, "acknowledged rows survive a crash of the server (for power cuts: clickhouse.fsync)", ""}
 }
 
 // clickHouseRemedy tells a refused login from a server that is not there.

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"leadevents/auth"
+	"leadevents/clickhouse/embedded"
 	"leadevents/clickhouse/schema"
 	"leadevents/configs"
 	"leadevents/internal/storetest"
@@ -52,7 +53,7 @@ func TestCheckOfAHealthySetup(t *testing.T) {
 	}
 	for _, want := range []struct{ subject, part string }{
 		{"settings", "all known"},
-		{"clickhouse", "answers in"}, {"clickhouse", "version 26."}, {"clickhouse", "has all"},
+		{"clickhouse", "answers in"}, {"clickhouse", "version 26."}, {"clickhouse", "has all"}, {"clickhouse", "survive a crash"},
 		{"redis", "answers in"}, {"redis", "version "}, {"redis", "noeviction"}, {"redis", "appendonly is on"}, {"redis", "primary"},
 		{"clocks", "ClickHouse's clock and ours"}, {"clocks", "Redis' clock and ours"}, {"clocks", "Redis' clock and ClickHouse's"},
 	} {
@@ -92,6 +93,8 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 			"redis", "NOAUTH", "correct redis.user and redis.password", Broken},
 		{"Redis' database does not exist", func(s *configs.Settings) { s.Redis.DB = 1000 },
 			"redis", "DB index", "correct redis.db", Broken},
+		{"a server that does not keep clickhouse.fsync", func(s *configs.Settings) { s.ClickHouse.Fsync = true },
+			"clickhouse", "before they are on disk", "fsync_after_insert", Broken},
 		{"no master key", func(s *configs.Settings) { s.MasterKey = auth.Secret{} },
 			"settings", "hmac", "openssl rand -hex 32", Warning},
 		{"no operator token", func(s *configs.Settings) { s.OperatorToken = auth.Secret{} },
@@ -126,6 +129,17 @@ func TestCheckOfAWrongClickHousePassword(t *testing.T) {
 	s.ClickHouse.Addrs, s.ClickHouse.User, s.ClickHouse.Password = []string{store.Native}, store.User, auth.NewSecret("wrong")
 	f, ok := find(Check(t.Context(), s), "clickhouse", "cannot be used")
 	if !ok || f.Level != Broken || !strings.Contains(f.Remedy, "correct clickhouse.user and clickhouse.password") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestCheckOfAServerThatSyncs(t *testing.T) {
+	own := storetest.OwnClickHouse(t, func(c *embedded.Config) { c.Fsync = true })
+	store := own.Store()
+	s := storeSettings(t)
+	s.ClickHouse.Addrs, s.ClickHouse.User, s.ClickHouse.Password = []string{store.Native}, store.User, auth.NewSecret(store.Password)
+	s.ClickHouse.Fsync = true
+	if f, ok := find(Check(t.Context(), s), "clickhouse", "survive a power cut"); !ok || f.Level != OK {
 		t.Errorf("%+v", f)
 	}
 }

@@ -10,14 +10,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"leadevents/auth"
 	"leadevents/configs"
 	"leadevents/internal/child"
+	"leadevents/internal/httpserver"
 )
 
 // logOf collects log lines and waits for them.
@@ -325,5 +329,33 @@ func TestKeyring(t *testing.T) {
 	s.MasterKey = auth.NewSecret("short")
 	if _, err := keyring(s); err == nil || !strings.Contains(err.Error(), "master_key") {
 		t.Errorf("a short master key: %v", err)
+	}
+}
+
+// A refusal names the setting to raise; it must be one that exists.
+func TestRefusalsNameSettingsThatExist(t *testing.T) {
+	for _, name := range []string{
+		httpserver.SettingMaxHeaderBytes, httpserver.SettingMaxConnections, httpserver.SettingMaxRequests,
+		httpserver.SettingMaxBodyMemory, httpserver.SettingHeaderTimeout, httpserver.SettingBodyTimeout,
+		"ingest.queue", "ingest.bulk_queue",
+	} {
+		if !slices.Contains(configs.Keys(), name) {
+			t.Errorf("%s is no setting", name)
+		}
+	}
+}
+
+// Whatever the settings allow, the parts accept: nothing fails late.
+func TestPartsAcceptTheDefaults(t *testing.T) {
+	s := configs.Defaults()
+	if _, err := newHTTP(s, quiet(), prometheus.NewRegistry()); err != nil {
+		t.Error(err)
+	}
+	cfg, err := ledgerConfig(s, dialers{}, quiet(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Prefix != "le:" || cfg.Horizon != s.Ledger.Horizon || cfg.ShortHorizon != s.Ledger.ShortHorizon {
+		t.Errorf("the ledger gets %+v", cfg)
 	}
 }
