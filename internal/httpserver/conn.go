@@ -37,6 +37,7 @@ type connections struct {
 	mu        sync.Mutex
 	open      map[*conn]struct{} // served, or waiting for a request
 	lingering map[*conn]struct{} // answered, and read from until the client ends
+	listeners []*listener
 	stopping  bool
 
 	stopped chan struct{} // closed by stop
@@ -52,15 +53,33 @@ func (cs *connections) counts() (open, lingering int) {
 	return len(cs.open), len(cs.lingering)
 }
 
+// listen wraps ln. After stop, which may come before Serve got here, ln is
+// closed at once: nothing would ever close it again.
 func (cs *connections) listen(ln net.Listener) net.Listener {
-	return &listener{Listener: ln, conns: cs}
+	l := &listener{Listener: ln, conns: cs}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.stopping {
+		_ = l.Close()
+	} else {
+		cs.listeners = append(cs.listeners, l)
+	}
+	return l
 }
 
 // listener hands out connections up to the limit and survives a machine that
 // is short of file descriptors for a while.
 type listener struct {
 	net.Listener
-	conns *connections
+	conns    *connections
+	closing  sync.Once
+	closeErr error
+}
+
+// Close implements net.Listener; it may be called more than once.
+func (l *listener) Close() error {
+	l.closing.Do(func() { l.closeErr = l.Listener.Close() })
+	return l.closeErr
 }
 
 // Accept implements net.Listener.
@@ -151,8 +170,8 @@ func (cs *connections) state(nc net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// stop ends what waits for nothing: lingering connections get a last second,
-// those without a first byte the grace.
+// stop closes the listeners and ends what waits for nothing: lingering
+// connections get a last second, those without a first byte the grace.
 func (cs *connections) stop() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -161,6 +180,9 @@ func (cs *connections) stop() {
 	}
 	cs.stopping = true
 	close(cs.stopped)
+	for _, l := range cs.listeners {
+		_ = l.Close() // fasthttp, which closes it again, reports the error
+	}
 	for c := range cs.lingering {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lastLinger))
 	}

@@ -50,6 +50,21 @@ type checkRun struct {
 	result Readiness
 }
 
+// wait gives the run's result; false if it has none when ctx ends.
+func (run *checkRun) wait(ctx context.Context) (Readiness, bool) {
+	select {
+	case <-run.done:
+		return run.result, true
+	case <-ctx.Done():
+	}
+	select { // both may have been ready
+	case <-run.done:
+		return run.result, true
+	default:
+		return Readiness{}, false
+	}
+}
+
 // AddReadiness makes /readyz run check, which should heed its context, and
 // show its result under name. Call it before Serve.
 func (s *Server) AddReadiness(name string, check func(ctx context.Context) Readiness) {
@@ -98,9 +113,7 @@ func (s *Server) waitChecks(ctx context.Context) error {
 		if run == nil {
 			continue
 		}
-		select {
-		case <-run.done:
-		case <-ctx.Done():
+		if _, ended := run.wait(ctx); !ended {
 			return fmt.Errorf("shut down the HTTP server: the readiness check of %s does not end: %w", rc.name, ctx.Err())
 		}
 	}
@@ -141,18 +154,15 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 		runs[rc.name] = rc.start(s.base, s.cfg.ReadinessTimeout)
 	}
 	// A check that ignores its context must not hold the answer up.
-	timeout := time.NewTimer(s.cfg.ReadinessTimeout + 100*time.Millisecond)
-	defer timeout.Stop()
+	ctx, cancel := context.WithTimeout(s.base, s.cfg.ReadinessTimeout+100*time.Millisecond)
+	defer cancel()
 
 	answer := readyzJSON{Status: "ready", Checks: make(map[string]checkJSON, len(runs))}
 	var failing []string
 	for _, name := range slices.Sorted(maps.Keys(runs)) {
-		result := Readiness{Detail: map[string]string{"error": fmt.Sprintf("no answer within %s", s.cfg.ReadinessTimeout)}}
-		select {
-		case <-runs[name].done:
-			result = runs[name].result
-		case <-timeout.C:
-			timeout.Reset(0) // the others are due as well
+		result, ended := runs[name].wait(ctx)
+		if !ended {
+			result.Detail = map[string]string{"error": fmt.Sprintf("no answer within %s", s.cfg.ReadinessTimeout)}
 		}
 		answer.Checks[name] = checkJSON(result)
 		if !result.OK {
@@ -186,7 +196,7 @@ func (s *Server) serveMetrics(c *fiber.Ctx) error {
 	if err != nil { // part of it is better than nothing
 		s.logger.Error("gather metrics", "error", err)
 	}
-	format := expfmt.NegotiateIncludingOpenMetrics(map[string][]string{"Accept": {c.Get(fiber.HeaderAccept)}})
+	format := expfmt.NegotiateAccept(map[string][]string{"Accept": {c.Get(fiber.HeaderAccept)}}, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	var out bytes.Buffer
 	enc := expfmt.NewEncoder(&out, format)
 	for _, family := range families {

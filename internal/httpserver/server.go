@@ -123,7 +123,8 @@ func (s *Server) Serve(ln net.Listener) error {
 // Shutdown stops accepting, closes idle connections at once and waits until
 // every request in flight is answered. When ctx ends first, the connections
 // left are closed, the handlers' [Context] ends, and the error says how many
-// requests were cut off. It is called once, after Serve has started.
+// requests were cut off. It is called once; a Serve that
+// starts afterwards returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.stopBase()
 	s.conns.stop()
