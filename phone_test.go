@@ -64,6 +64,8 @@ var phoneCases = []struct {
 	{"not UTF-8", "+1555\xff1234567", 0, phoneUnparsable},
 	{"a NUL", "+15551234567\x00", 0, phoneUnparsable},
 	{"digits the library does not convert", "+१५५५१२३४५६७", 0, phoneUnparsable},
+	{"an extension's digits are not the number's", "+1 555#", 0, phoneUnparsable},
+	{"an extension after three digits", "+1 55 555#", 0, phoneImpossible},
 	{"a bad phone context", "tel:+15551234567;phone-context=", 0, phoneUnparsable},
 }
 

@@ -203,11 +203,13 @@ func viable(s string) bool {
 	if len(body) == len(s) {
 		return false
 	}
-	digits := 0
+	digits, third := 0, 0
 	for i, r := range body {
 		switch classOf(r) {
 		case classDigit:
-			digits++
+			if digits++; digits == 3 {
+				third = i
+			}
 		case classPunctuation:
 		case classX:
 		case classLetter:
@@ -218,10 +220,11 @@ func viable(s string) bool {
 			if digits < 3 {
 				return false
 			}
-			// Only an extension can hold it, and so begins no later. It has no
-			// digits but its own last ones: the three stand before it.
+			// Only an extension can hold it, and so begins no later; the three
+			// digits stand before it. (All digits of an extension are at its end:
+			// were the third among them, no other place would do either.)
 			at := extensionStart(body)
-			return at >= 0 && at <= i
+			return third < at && at <= i
 		}
 	}
 	return digits >= 3
