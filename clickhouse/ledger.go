@@ -3,7 +3,9 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -104,6 +106,32 @@ func (db *DB) StreamContests(ctx context.Context, from, to leadevents.Millis, f 
 		return err
 	}
 	return f(contests)
+}
+
+// LackReceipts returns those of the answers whose receipts are not here.
+func (db *DB) LackReceipts(ctx context.Context, answers []ledger.Landed) ([]ledger.Landed, error) {
+	var organizations, batches []string
+	for _, a := range answers {
+		organizations, batches = append(organizations, a.Org.String()), append(batches, a.Batch.String())
+	}
+	p := clickhouse.Parameters{
+		"organizations": "[" + strings.Join(organizations, ",") + "]",
+		"batches":       "[" + strings.Join(batches, ",") + "]",
+	}
+	type batch struct{ org, id uint64 }
+	here := map[batch]bool{}
+	err := db.stream(ctx, "receipts_present", p, func(rows driver.Rows) error {
+		var b batch
+		err := rows.Scan(&b.org, &b.id)
+		here[b] = true
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(answers), func(a ledger.Landed) bool {
+		return here[batch{uint64(a.Org), uint64(a.Batch)}]
+	}), nil
 }
 
 // RepairStates adds the states of the rows ingested in [since, until).

@@ -40,7 +40,7 @@ type Ledger interface {
 	Absent(v ledger.View, occurredAt leadevents.Millis) bool
 	StoredMeansDuplicate(v ledger.View, ingestedAt leadevents.Millis) bool
 	Seal(ctx context.Context, v ledger.View, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, owners []leadevents.BatchID) ([]leadevents.Contest, error)
-	Confirm(ctx context.Context, v ledger.View) error
+	Confirm(ctx context.Context, v ledger.View, org leadevents.OrgID, batch leadevents.BatchID) error
 	Deadline() time.Duration
 	// Lock takes a named lock for at most d; false if another holds it.
 	Lock(ctx context.Context, name string, d time.Duration) (unlock func(), ok bool, err error)

@@ -30,6 +30,7 @@ type Ledger struct {
 	data    *redis.Client // for keys; each connection has been checked against the trust record
 	control *redis.Client // for health
 
+	process string // a random name of this process
 	trust   atomic.Pointer[Trust]
 	suspect chan string // reasons for the watch to look at once
 	met     metrics
@@ -61,7 +62,7 @@ func New(cfg Config, archive Archive) (*Ledger, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	l := &Ledger{cfg: cfg, archive: archive, suspect: make(chan string, 1)}
+	l := &Ledger{cfg: cfg, archive: archive, process: leadevents.NewBatchID().String(), suspect: make(chan string, 1)}
 	l.met = newMetrics(cfg.Metrics, l)
 	options := redis.Options{
 		Addr: cfg.Addr, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dial,
@@ -116,7 +117,7 @@ func (l *Ledger) Absent(v View, occurredAt leadevents.Millis) bool {
 func (l *Ledger) StoredMeansDuplicate(v View, ingestedAt leadevents.Millis) bool {
 	return !v.Trusted() ||
 		ingestedAt < v.Trust.Since ||
-		ingestedAt < v.Now.Add(-l.cfg.ShortHorizon)
+		ingestedAt < v.Now.Add(l.cfg.Margin-l.cfg.ShortHorizon)
 }
 
 // Peek reads who owns each key: owners[i] is the batch that sealed keys[i], zero
@@ -155,6 +156,9 @@ var errEpoch = errors.New("the ledger's epoch changed")
 
 // errLate says that more than the deadline went by before the seal.
 var errLate = errors.New("the deadline to seal has passed")
+
+// errLeap says that Redis' clock has gone back behind the rows' stamp.
+var errLeap = errors.New("Redis' clock went back")
 
 func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (leadevents.Millis, error) {
 	p := l.layout(trust).plan(keys, l.cfg.ChunkKeys)
@@ -292,28 +296,39 @@ func (l *Ledger) Seal(ctx context.Context, view View, keys []leadevents.Key, tok
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Deadline)
 	defer cancel()
 	plan := l.layout(view.Trust).plan(keys, l.cfg.ChunkKeys)
-	latest := view.Now.Add(l.cfg.Deadline)
+	terms := terms{
+		epoch:    view.Trust.Epoch,
+		earliest: view.Now.Add(-l.cfg.Margin), latest: view.Now.Add(l.cfg.Deadline),
+		keep: max(keep, l.cfg.ShortHorizon),
+	}
 	var (
 		mu       sync.Mutex
 		contests []leadevents.Contest
 	)
 	seal := func(ctx context.Context, chunk []bucket) error {
-		found, err := l.sealChunk(ctx, view.Trust.Epoch, latest, keys, tokens, max(keep, l.cfg.ShortHorizon), plan, chunk, owners)
+		found, err := l.sealChunk(ctx, terms, keys, tokens, plan, chunk, owners)
 		mu.Lock()
 		contests = append(contests, found...)
 		mu.Unlock()
 		return err
 	}
 	if err := l.eachChunk(ctx, plan, seal); err != nil {
-		if errors.Is(err, errEpoch) {
-			l.kick("a seal met another epoch")
+		if errors.Is(err, errEpoch) || errors.Is(err, errLeap) {
+			l.kick(err.Error())
 		}
 		return nil, l.unavailable(err)
 	}
 	return contests, nil
 }
 
-func (l *Ledger) sealChunk(ctx context.Context, epoch string, latest leadevents.Millis, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, plan *plan, chunk []bucket, owners []leadevents.BatchID) ([]leadevents.Contest, error) {
+// terms are what a seal holds Redis to.
+type terms struct {
+	epoch            string
+	earliest, latest leadevents.Millis // Redis' clock
+	keep             time.Duration     // the keys' shortest life
+}
+
+func (l *Ledger) sealChunk(ctx context.Context, on terms, keys []leadevents.Key, tokens []leadevents.BatchID, plan *plan, chunk []bucket, owners []leadevents.BatchID) ([]leadevents.Contest, error) {
 	first := tokens[plan.order[chunk[0].start]]
 	shared := true
 	for i := chunk[0].start; i < chunk[len(chunk)-1].end && shared; i++ {
@@ -323,8 +338,8 @@ func (l *Ledger) sealChunk(ctx context.Context, epoch string, latest leadevents.
 	if shared {
 		one = token(first)
 	}
-	args := []any{epoch, int64(latest), keep.Milliseconds(), one}
-	names := []string{l.epochKey()}
+	args := []any{on.epoch, int64(on.earliest), int64(on.latest), on.keep.Milliseconds(), one}
+	names := []string{l.epochKey(), l.beatKey()}
 	for _, b := range chunk {
 		names = append(names, b.name)
 		args = append(args, b.end-b.start, int64(b.expiry))
@@ -376,6 +391,8 @@ func (l *Ledger) scriptStatus(answer []any) (status string, now int64, err error
 		return status, now, errEpoch
 	case "LATE":
 		return status, now, errLate
+	case "LEAP":
+		return status, now, errLeap
 	}
 	return "", 0, fmt.Errorf("a ledger script answered %q", status)
 }
@@ -403,7 +420,10 @@ func (l *Ledger) layout(trust *Trust) layout {
 	}
 }
 
-func (l *Ledger) epochKey() string { return l.cfg.Prefix + "epoch" }
+func (l *Ledger) epochKey() string  { return l.cfg.Prefix + "epoch" }
+func (l *Ledger) trustKey() string  { return l.cfg.Prefix + "trust" }
+func (l *Ledger) beatKey() string   { return l.cfg.Prefix + "beat" }
+func (l *Ledger) landedKey() string { return l.cfg.Prefix + "landed" }
 
 // unavailable makes a failure one the client reads as "try again".
 func (l *Ledger) unavailable(err error) error {
@@ -413,6 +433,8 @@ func (l *Ledger) unavailable(err error) error {
 	switch {
 	case errors.Is(err, errLate):
 		return leadevents.Wrap(leadevents.Unavailable, err, "the stores were too slow to finish within ledger.deadline (%s); send the same request again", l.cfg.Deadline)
+	case errors.Is(err, errLeap):
+		return leadevents.Wrap(leadevents.Unavailable, err, "the ledger's clock (Redis) went back during the request; send the same request again")
 	case errors.Is(err, errEpoch):
 		return leadevents.Wrap(leadevents.Unavailable, err, "the ledger (Redis) lost its memory during the request; send the same request again")
 	}

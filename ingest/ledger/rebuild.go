@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -69,7 +68,7 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 	if t.State == Suspect {
 		next := *t
 		next.State, next.Number = Rebuilding, t.Number+1
-		if written, err := l.writeTrust(ctx, t.Epoch, &next, 0); err != nil || !written {
+		if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, 0); err != nil || !written {
 			return errors.Join(err, errWritten(written))
 		}
 		t = &next
@@ -90,16 +89,31 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 		}
 	}
 	l.progress.slice.Store(int64(len(slices)))
-	now, err := l.control.Time(ctx).Result()
+	now, beat, err := l.timeAndBeat(ctx)
 	if err != nil {
-		return fmt.Errorf("read Redis' clock: %w", err)
+		return err
 	}
 	next := *t
-	next.State, next.Number, next.Since = Trusted, t.Number+1, leadevents.MillisOf(now)
-	if written, err := l.writeTrust(ctx, t.Epoch, &next, next.Since); err != nil || !written {
+	// Where the clock was ahead for a while, rows were stamped and their keys
+	// expired by a later time than now: none of them is younger than trust.
+	next.State, next.Number, next.Since = Trusted, t.Number+1, max(now, beat)
+	if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, now); err != nil || !written {
 		return errors.Join(err, errWritten(written))
 	}
 	return l.purge(ctx, t.Era)
+}
+
+// timeAndBeat is Redis' clock and the latest moment that it surely lived through.
+func (l *Ledger) timeAndBeat(ctx context.Context) (now, beat leadevents.Millis, err error) {
+	pipe := l.control.Pipeline()
+	clock, seen := pipe.Time(ctx), pipe.Get(ctx, l.beatKey())
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return 0, 0, fmt.Errorf("read Redis' clock: %w", err)
+	}
+	if err := clock.Err(); err != nil {
+		return 0, 0, fmt.Errorf("read Redis' clock: %w", err)
+	}
+	return leadevents.MillisOf(clock.Val()), millis(seen.Val()), nil
 }
 
 func errWritten(written bool) error {
@@ -177,7 +191,8 @@ func (l *Ledger) load(ctx context.Context, t *Trust, keys []leadevents.Key, batc
 	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
 	owners := make([]leadevents.BatchID, len(keys))
 	return l.eachChunk(ctx, plan, func(ctx context.Context, chunk []bucket) error {
-		_, err := l.sealChunk(ctx, t.Epoch, math.MaxInt64/2, keys, batches, l.cfg.ShortHorizon, plan, chunk, owners)
+		on := terms{epoch: t.Epoch, latest: leadevents.MaxOccurredAt, keep: l.cfg.ShortHorizon}
+		_, err := l.sealChunk(ctx, on, keys, batches, plan, chunk, owners)
 		return err
 	})
 }

@@ -42,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, l *Ledger) metrics {
 	m := metrics{
 		suspicions: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ledger_suspicions_total", Help: "Times this process declared the ledger suspect."}),
 		rebuilt:    prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ledger_rebuilt_keys_total", Help: "Keys this process set again from ClickHouse."}),
-		skew:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "leadevents_store_clock_skew_seconds", Help: "Redis' clock minus ClickHouse's, when last beyond the margin."}),
+		skew:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "leadevents_store_clock_skew_seconds", Help: "Redis' clock minus ClickHouse's."}),
 	}
 	reg.MustRegister(m.suspicions, m.rebuilt, m.skew)
 	for _, state := range []State{Trusted, Suspect, Rebuilding} {

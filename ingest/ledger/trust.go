@@ -49,8 +49,12 @@ type Trust struct {
 	SlotWidth   uint   `json:"slotWidth"`
 	SlotBits    uint   `json:"slotBits"`
 	Table       string `json:"table"` // UUID of lead_events
+	// Beat is the latest heartbeat known when the epoch began. Redis' clock may
+	// stay behind it for a while where it has gone back, and that is known then.
+	Beat leadevents.Millis `json:"beat"`
 
 	archive uint64 // the archive's generation it was examined with; this process only
+	raw     string // as it stands in Redis; what compare-and-set compares
 }
 
 // ArchiveState is what ClickHouse knows of the ledger.
@@ -77,6 +81,8 @@ type Archive interface {
 	StreamKeys(ctx context.Context, from, to, ingestedSince leadevents.Millis, f func([]leadevents.Key, []leadevents.BatchID) error) error
 	// StreamContests reads the contests of keys with from ≤ occurred_at < to.
 	StreamContests(ctx context.Context, from, to leadevents.Millis, f func([]leadevents.Contest) error) error
+	// LackReceipts returns those of the answers whose receipts it does not have.
+	LackReceipts(ctx context.Context, answers []Landed) ([]Landed, error)
 	// RepairStates adds the state of the rows ingested in [since, until), which
 	// a crash between a row and its view may have left out.
 	RepairStates(ctx context.Context, since, until leadevents.Millis) error
@@ -97,6 +103,7 @@ type observation struct {
 	archived   leadevents.Millis
 	archive    ArchiveState
 	generation uint64
+	lacking    []Landed // answers that ClickHouse has lost
 }
 
 // observe reads both stores over the control connection.
@@ -106,25 +113,26 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	o := &observation{}
 	before := time.Now()
 	pipe := l.control.Pipeline()
-	record := pipe.Get(ctx, l.cfg.Prefix+"trust")
+	record := pipe.Get(ctx, l.trustKey())
 	epoch := pipe.Get(ctx, l.epochKey())
-	beat := pipe.Get(ctx, l.cfg.Prefix+"beat")
+	beat := pipe.Get(ctx, l.beatKey())
+	landed := pipe.HGetAll(ctx, l.landedKey())
 	archived := pipe.Get(ctx, l.cfg.Prefix+"archived")
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look at Redis: %w", err)
 	}
-	for _, c := range []redis.Cmder{record, epoch, beat, archived, clock, info} {
+	for _, c := range []redis.Cmder{record, epoch, beat, landed, archived, clock, info} {
 		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("look at Redis: %w", err)
 		}
 	}
 	o.epoch = epoch.Val()
 	if text := record.Val(); text != "" {
-		o.trust = &Trust{}
+		o.trust = &Trust{raw: text}
 		if err := json.Unmarshal([]byte(text), o.trust); err != nil {
-			o.trust = nil // unreadable is as good as gone
+			o.trust = &Trust{raw: text} // unreadable is as good as gone
 		}
 	}
 	o.beat, o.archived = millis(beat.Val()), millis(archived.Val())
@@ -141,6 +149,9 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	// A generation read before the query: a connection made meanwhile shows.
 	o.generation = l.archive.Generation()
 	if o.archive, err = l.archive.Examine(ctx); err != nil {
+		return nil, fmt.Errorf("look at ClickHouse: %w", err)
+	}
+	if err := l.examineLanded(ctx, o, landed.Val()); err != nil {
 		return nil, fmt.Errorf("look at ClickHouse: %w", err)
 	}
 	return o, nil
@@ -166,7 +177,7 @@ const backupGap = 10 * time.Second
 func (l *Ledger) diagnose(o *observation) diagnosis {
 	t := o.trust
 	switch {
-	case t == nil || o.epoch == "":
+	case t == nil || t.Epoch == "" || o.epoch == "":
 		if o.archive.Number == 0 && o.archive.Empty {
 			return diagnosis{reason: "first start", first: true, newEra: true}
 		}
@@ -177,6 +188,10 @@ func (l *Ledger) diagnose(o *observation) diagnosis {
 		return diagnosis{reason: "lead_events is another table than the ledger was built from", newEra: true}
 	case o.archive.Beat < o.archived:
 		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: its heartbeat is of %s, Redis has seen %s", o.archive.Beat, o.archived), newEra: true}
+	case len(o.lacking) > 0:
+		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: it does not know batch %s, which was answered at %s", o.lacking[0].Batch, o.lacking[0].At), newEra: true}
+	case t.Number < o.archive.Number:
+		return diagnosis{reason: fmt.Sprintf("Redis has gone back in time: its trust record is number %d, ClickHouse's %d", t.Number, o.archive.Number), newEra: true}
 	case o.beat.Add(backupGap) < o.archive.Beat:
 		return diagnosis{reason: fmt.Sprintf("Redis has gone back in time: its heartbeat is of %s, ClickHouse has seen %s", o.beat, o.archive.Beat), newEra: true}
 	case t.HorizonMs != l.cfg.Horizon.Milliseconds():
@@ -187,10 +202,13 @@ func (l *Ledger) diagnose(o *observation) diagnosis {
 		return diagnosis{reason: "Redis was restarted: the tail of its log may be lost"}
 	case t.Replication != o.repl:
 		return diagnosis{reason: "Redis failed over or was made a replica: acknowledged keys may be lost"}
-	case t.Evicted < o.evicted:
-		return diagnosis{reason: fmt.Sprintf("Redis evicted %d keys; its maxmemory-policy is %s and must be noeviction", o.evicted-t.Evicted, o.policy)}
+	case t.Evicted != o.evicted: // less: somebody reset the count
+		return diagnosis{reason: fmt.Sprintf("Redis' count of evicted keys was %d and is %d; its maxmemory-policy is %s and must be noeviction", t.Evicted, o.evicted, o.policy)}
 	case o.leap.Abs() > l.cfg.Margin:
 		return diagnosis{reason: fmt.Sprintf("Redis' clock leapt by %s: keys may have expired too early", o.leap.Round(time.Millisecond))}
+	case o.now.Add(l.cfg.Margin) < o.beat && o.beat > t.Beat:
+		// Nobody of us was there to see it leap.
+		return diagnosis{reason: fmt.Sprintf("Redis' clock is %s behind its own heartbeat: keys may have expired too early", time.Duration(o.beat-o.now)*time.Millisecond)}
 	case o.archive.Record == "" || o.archive.Number < t.Number:
 		// Redis was written and the archive not (a crash between the two):
 		// nothing was lost, the archive is told again.
@@ -217,7 +235,7 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 		State: Suspect, Reason: d.reason, At: o.now,
 		RunID: o.runID, Replication: o.repl, Evicted: o.evicted,
 		HorizonMs: l.cfg.Horizon.Milliseconds(), SlotWidth: l.cfg.SlotWidth, SlotBits: l.cfg.SlotBits,
-		Table: o.archive.Table,
+		Table: o.archive.Table, Beat: max(o.now, o.beat, o.archive.Beat),
 	}
 	if !d.newEra {
 		t.Era = o.trust.Era
@@ -225,8 +243,15 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 	if d.first {
 		t.State, t.Reason, t.Since = Trusted, "", o.now
 	}
-	written, err := l.writeTrust(ctx, o.epoch, t, max(o.now, o.beat, o.archive.Beat))
+	examined := ""
+	if o.trust != nil {
+		examined = o.trust.raw
+	}
+	written, err := l.writeTrust(ctx, o.epoch, examined, t, t.Beat)
 	if err != nil || !written {
+		return false, err
+	}
+	if err := l.forgetLanded(ctx, o.lacking); err != nil {
 		return false, err
 	}
 	if d.first {
@@ -240,19 +265,20 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 
 // writeTrust writes Redis first, where one of several processes wins, then the
 // archive. A crash between the two leaves them unequal, which the next look mends.
-func (l *Ledger) writeTrust(ctx context.Context, expected string, t *Trust, beat leadevents.Millis) (bool, error) {
+func (l *Ledger) writeTrust(ctx context.Context, epoch, examined string, t *Trust, beat leadevents.Millis) (bool, error) {
 	record, err := json.Marshal(t)
 	if err != nil {
 		return false, fmt.Errorf("write the trust record: %w", err)
 	}
-	keys := []string{l.epochKey(), l.cfg.Prefix + "trust", l.cfg.Prefix + "beat"}
-	written, err := l.control.Eval(ctx, declareScript, keys, expected, t.Epoch, string(record), int64(beat)).Int()
+	keys := []string{l.epochKey(), l.trustKey(), l.beatKey()}
+	written, err := l.control.Eval(ctx, declareScript, keys, epoch, examined, t.Epoch, string(record), int64(beat)).Int()
 	if err != nil {
 		return false, fmt.Errorf("write the trust record to Redis: %w", err)
 	}
 	if written == 0 {
 		return false, nil
 	}
+	t.raw = string(record)
 	if err := l.archive.SaveTrust(ctx, t.Number, string(record)); err != nil {
 		return false, fmt.Errorf("write the trust record to ClickHouse: %w", err)
 	}

@@ -88,9 +88,14 @@ func (l *Ledger) refresh(ctx context.Context, seen *Trust) error {
 	return nil
 }
 
-// Confirm says that the stores are still the ones of the view: asked before an
-// answer that rests on what they hold rather than on a seal.
-func (l *Ledger) Confirm(ctx context.Context, view View) error {
+// Confirm is the last step before an answer: it says that the stores are still
+// the ones of the view, for answers that rest on what they hold rather than on a
+// seal, and notes in Redis that the batch's receipt is durable, so that a
+// ClickHouse restored from a snapshot of a moment before is found out.
+func (l *Ledger) Confirm(ctx context.Context, view View, org leadevents.OrgID, batch leadevents.BatchID) error {
+	if err := l.noteLanded(ctx, Landed{Org: org, Batch: batch, At: view.Now}); err != nil {
+		return l.unavailable(err)
+	}
 	for range 20 {
 		t := l.trust.Load()
 		if t.Epoch != view.Trust.Epoch {
@@ -152,8 +157,10 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 	if o.policy != "noeviction" && o.maxMemory > 0 && (old == nil || old.Epoch != t.Epoch) {
 		l.cfg.Logger.Error("Redis would evict keys: set maxmemory-policy to noeviction", "policy", o.policy)
 	}
-	if skew := o.now - o.archive.Now; max(skew, -skew) > leadevents.Millis(l.cfg.Margin.Milliseconds()) {
-		l.met.skew.Set(float64(skew) / 1000)
+	skew := o.now - o.archive.Now
+	l.met.skew.Set(float64(skew) / 1000)
+	if (old == nil || old.Epoch != t.Epoch) && max(skew, -skew) > leadevents.Millis(l.cfg.Margin.Milliseconds()) {
+		// It harms no count: every decision is by Redis' clock.
 		l.cfg.Logger.Warn("the clocks of Redis and ClickHouse differ", "seconds", float64(skew)/1000, "margin", l.cfg.Margin.String())
 	}
 	if o.archive.Number < t.Number {
@@ -169,8 +176,9 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 	// A row and its state are two parts on disk: when ClickHouse died between
 	// them and nobody sends the row again, the state is missing. Only rows that
 	// were on their way when it died can be meant.
-	// The server tells its age in seconds, so its start moves by one.
-	if started := o.archive.Started; max(started-l.watch.repaired, l.watch.repaired-started) > 2000 {
+	// The server tells its age in seconds, so its start moves by one. Rows are
+	// stamped by Redis' clock.
+	if started := o.archive.Started + skew; max(started-l.watch.repaired, l.watch.repaired-started) > 2000 {
 		since, until := started.Add(-10*l.cfg.Deadline-l.cfg.Margin), started.Add(l.cfg.Deadline+l.cfg.Margin)
 		if err := l.archive.RepairStates(ctx, since, until); err != nil {
 			return fmt.Errorf("repair the states of recent rows: %w", err)
@@ -204,7 +212,7 @@ func (l *Ledger) beat(ctx context.Context, o *observation, t *Trust) error {
 			confirmed = int64(o.beat)
 		}
 	}
-	keys := []string{l.epochKey(), l.cfg.Prefix + "beat", l.cfg.Prefix + "archived"}
+	keys := []string{l.epochKey(), l.beatKey(), l.cfg.Prefix + "archived"}
 	if err := l.control.Eval(ctx, beatScript, keys, t.Epoch, confirmed).Err(); err != nil {
 		return fmt.Errorf("write the heartbeat to Redis: %w", err)
 	}

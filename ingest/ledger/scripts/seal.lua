@@ -1,25 +1,31 @@
 -- Seal: make each key ours unless somebody sealed it before, all keys of the
 -- call in one atomic step, and only in the epoch that was peeked.
 --
--- KEYS[1]  epoch key      KEYS[2..] buckets (hashes)
+-- KEYS[1]  epoch key      KEYS[2]  heartbeat      KEYS[3..] buckets (hashes)
 -- ARGV[1]  the epoch that was peeked
--- ARGV[2]  latest Redis time (ms) at which sealing is still allowed
--- ARGV[3]  shortest life of a sealed key from now, ms (Tshort, or a day for keys of an Idempotency-Key)
--- ARGV[4]  one token for all keys (8 bytes), or '' where each key brings its own
+-- ARGV[2]  earliest and ARGV[3] latest Redis time (ms) at which sealing is allowed:
+--          the stamp of the rows less the margin, and that stamp plus the deadline
+-- ARGV[4]  shortest life of a sealed key from now, ms (Tshort, or a day for keys of an Idempotency-Key)
+-- ARGV[5]  one token for all keys (8 bytes), or '' where each key brings its own
 -- then per bucket: n, the time until which its live keys must stay (ms), n fields,
 --                  and, only where ARGV[4] is '', n tokens
--- Answer: {status, now, [position, owner]...}; status is OK, EPOCH or LATE. A
+-- Answer: {status, now, [position, owner]...}; status is OK, EPOCH, LATE or LEAP
+-- (the clock went back behind the stamp). A
 -- position counts keys from 1; owner is 8 bytes for "sealed by another", or
 -- 9 bytes each ('c' + token) for claims that this seal overrode.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'EPOCH', now} end
-if now > tonumber(ARGV[2]) then return {'LATE', now} end
-local least = now + tonumber(ARGV[3])
-local shared = ARGV[4]
+if now < tonumber(ARGV[2]) then return {'LEAP', now} end
+if now > tonumber(ARGV[3]) then return {'LATE', now} end
+-- The heartbeat is the latest moment that any sealed key may rest on, so a clock
+-- that was ahead for a second is known of afterwards.
+if tonumber(redis.call('GET', KEYS[2]) or '0') < now then redis.call('SET', KEYS[2], now) end
+local least = now + tonumber(ARGV[4])
+local shared = ARGV[5]
 local answer = {'OK', now}
-local a, position = 5, 0
-for k = 2, #KEYS do
+local a, position = 6, 0
+for k = 3, #KEYS do
   local n, expiry = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
   a = a + 2
   local have = redis.call('HMGET', KEYS[k], unpack(ARGV, a, a + n - 1))
