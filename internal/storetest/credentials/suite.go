@@ -141,12 +141,11 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 }
 
 func records(org leadevents.OrgID, name string) auth.Records {
-	tag := name[:1]
 	return auth.Records{
 		Organizations: []auth.Organization{{ID: org, Name: name, AuthMode: auth.ModeAPIKey, CreatedAt: made, Claim: 1<<64 - 1 - uint64(org), Version: 1}},
 		APIKeys: []auth.APIKey{
 			{ID: "key1", Org: org, Name: name, SHA256: [32]byte{31: 0, 0: 1}, Scopes: auth.DefaultScopes, CreatedAt: made, Version: 1},
-			{ID: "key2", Org: org, Name: tag, SHA256: [32]byte{31: 2}, Scopes: auth.Scopes(auth.Admin), CreatedAt: made, ExpiresAt: expires, RevokedAt: revoked, Version: 1<<63 + 5},
+			{ID: "key2", Org: org, Name: "revoked", SHA256: [32]byte{31: 2}, Scopes: auth.Scopes(auth.Admin), CreatedAt: made, ExpiresAt: expires, RevokedAt: revoked, Version: 1<<63 + 5},
 		},
 		SigningKeys: []auth.SigningKey{{ID: "sign1", Org: org, Name: name, Sealed: strings.Repeat("AQ", 50), MasterKeyID: "0123456789abcdef", CreatedAt: made, Version: 1}},
 	}
