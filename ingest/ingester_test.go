@@ -22,6 +22,7 @@ type process struct {
 	db       *clickhouse.DB
 	ledger   *ledger.Ledger
 	ingester *ingest.Ingester
+	stop     func() // in order; the test's end does it too
 }
 
 // stores is what several processes share.
@@ -30,6 +31,9 @@ type stores struct {
 	redis  storetest.RedisStore
 	ledger ledger.Config // horizons and layout; addresses are filled in
 	ingest ingest.Config
+	// What stands between the ingester and its stores, if anything.
+	betweenStore  func(ingest.Store) ingest.Store
+	betweenLedger func(ingest.Ledger) ingest.Ledger
 }
 
 func newStores(t testing.TB) *stores {
@@ -59,8 +63,18 @@ func (s *stores) start(t testing.TB) *process {
 	if p.ledger, err = ledger.New(cfg, p.db); err != nil {
 		t.Fatal(err)
 	}
-	p.ingester = ingest.New(s.ingest, p.db, p.ledger)
-	t.Cleanup(func() {
+	var (
+		store      ingest.Store  = p.db
+		remembered ingest.Ledger = p.ledger
+	)
+	if s.betweenStore != nil {
+		store = s.betweenStore(store)
+	}
+	if s.betweenLedger != nil {
+		remembered = s.betweenLedger(remembered)
+	}
+	p.ingester = ingest.New(s.ingest, store, remembered)
+	p.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := p.ingester.Close(ctx); err != nil {
@@ -70,6 +84,7 @@ func (s *stores) start(t testing.TB) *process {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(p.stop)
 	return p
 }
 

@@ -64,6 +64,7 @@ func New(cfg Config, archive Archive) (*Ledger, error) {
 	}
 	l := &Ledger{cfg: cfg, archive: archive, process: leadevents.NewBatchID().String(), suspect: make(chan string, 1)}
 	l.met = newMetrics(cfg.Metrics, l)
+	quiet()
 	options := redis.Options{
 		Addr: cfg.Addr, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dial,
 		Protocol:     2, // RESP3 adds push messages we do not use
@@ -94,6 +95,14 @@ func New(cfg Config, archive Archive) (*Ledger, error) {
 	l.done.Go(l.watchHealth)
 	return l, nil
 }
+
+// quiet ends go-redis' own lines on standard error, which repeat what our errors
+// say. Its logger is a global, so it is set once.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
 
 // Close stops the watch and closes the connections.
 func (l *Ledger) Close() error {
@@ -153,6 +162,9 @@ func (l *Ledger) Peek(ctx context.Context, keys []leadevents.Key, claim leadeven
 
 // errEpoch says that the ledger is not the one that was peeked.
 var errEpoch = errors.New("the ledger's epoch changed")
+
+// errEvicted says that Redis has evicted keys since it was examined.
+var errEvicted = fmt.Errorf("%w: keys were evicted", errEpoch)
 
 // errLate says that more than the deadline went by before the seal.
 var errLate = errors.New("the deadline to seal has passed")
@@ -218,6 +230,7 @@ func (l *Ledger) readChunk(ctx context.Context, trust *Trust, plan *plan, chunk 
 	}
 	epoch := pipe.Get(ctx, l.epochKey())
 	clock := pipe.Time(ctx)
+	stats := pipe.Info(ctx, "stats") // 4 µs; a key may have been evicted, the epoch not
 	commands, err := pipe.Exec(ctx)
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return 0, fmt.Errorf("peek at %d keys: %w", chunk[len(chunk)-1].end-chunk[0].start, err)
@@ -250,6 +263,11 @@ func (l *Ledger) readChunk(ctx context.Context, trust *Trust, plan *plan, chunk 
 	} else if seen != trust.Epoch {
 		return 0, errEpoch
 	}
+	if info, err := stats.Result(); err != nil {
+		return 0, fmt.Errorf("ask Redis for evicted keys: %w", err)
+	} else if evicted(info) != trust.Evicted {
+		return 0, errEvicted
+	}
 	return now.UnixMilli(), nil
 }
 
@@ -258,7 +276,7 @@ func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk
 	// A claim must outlive the row that may come behind it: whoever finds that
 	// row younger than Tshort stores again, and its seal must meet the claim.
 	life := (l.cfg.ShortHorizon + 2*l.cfg.Deadline + l.cfg.Margin).Milliseconds()
-	args := []any{trust.Epoch, life, token(claim)}
+	args := []any{trust.Epoch, life, token(claim), trust.Evicted}
 	keys := []string{l.epochKey()}
 	for _, b := range chunk {
 		keys = append(keys, b.name)
@@ -297,7 +315,7 @@ func (l *Ledger) Seal(ctx context.Context, view View, keys []leadevents.Key, tok
 	defer cancel()
 	plan := l.layout(view.Trust).plan(keys, l.cfg.ChunkKeys)
 	terms := terms{
-		epoch:    view.Trust.Epoch,
+		epoch: view.Trust.Epoch, evicted: view.Trust.Evicted,
 		earliest: view.Now.Add(-l.cfg.Margin), latest: view.Now.Add(l.cfg.Deadline),
 		keep: max(keep, l.cfg.ShortHorizon),
 	}
@@ -324,6 +342,7 @@ func (l *Ledger) Seal(ctx context.Context, view View, keys []leadevents.Key, tok
 // terms are what a seal holds Redis to.
 type terms struct {
 	epoch            string
+	evicted          int64             // keys, as when it was examined
 	earliest, latest leadevents.Millis // Redis' clock
 	keep             time.Duration     // the keys' shortest life
 }
@@ -338,7 +357,7 @@ func (l *Ledger) sealChunk(ctx context.Context, on terms, keys []leadevents.Key,
 	if shared {
 		one = token(first)
 	}
-	args := []any{on.epoch, int64(on.earliest), int64(on.latest), on.keep.Milliseconds(), one}
+	args := []any{on.epoch, int64(on.earliest), int64(on.latest), on.keep.Milliseconds(), on.evicted, one}
 	names := []string{l.epochKey(), l.beatKey()}
 	for _, b := range chunk {
 		names = append(names, b.name)
@@ -393,6 +412,8 @@ func (l *Ledger) scriptStatus(answer []any) (status string, now int64, err error
 		return status, now, errLate
 	case "LEAP":
 		return status, now, errLeap
+	case "EVICTED":
+		return status, now, errEvicted
 	}
 	return "", 0, fmt.Errorf("a ledger script answered %q", status)
 }
@@ -420,10 +441,11 @@ func (l *Ledger) layout(trust *Trust) layout {
 	}
 }
 
-func (l *Ledger) epochKey() string  { return l.cfg.Prefix + "epoch" }
-func (l *Ledger) trustKey() string  { return l.cfg.Prefix + "trust" }
-func (l *Ledger) beatKey() string   { return l.cfg.Prefix + "beat" }
-func (l *Ledger) landedKey() string { return l.cfg.Prefix + "landed" }
+func (l *Ledger) epochKey() string    { return l.cfg.Prefix + "epoch" }
+func (l *Ledger) trustKey() string    { return l.cfg.Prefix + "trust" }
+func (l *Ledger) beatKey() string     { return l.cfg.Prefix + "beat" }
+func (l *Ledger) archivedKey() string { return l.cfg.Prefix + "archived" }
+func (l *Ledger) landedKey() string   { return l.cfg.Prefix + "landed" }
 
 // unavailable makes a failure one the client reads as "try again".
 func (l *Ledger) unavailable(err error) error {

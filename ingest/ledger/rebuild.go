@@ -68,7 +68,7 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 	if t.State == Suspect {
 		next := *t
 		next.State, next.Number = Rebuilding, t.Number+1
-		if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, 0); err != nil || !written {
+		if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, 0, -1); err != nil || !written {
 			return errors.Join(err, errWritten(written))
 		}
 		t = &next
@@ -97,7 +97,7 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 	// Where the clock was ahead for a while, rows were stamped and their keys
 	// expired by a later time than now: none of them is younger than trust.
 	next.State, next.Number, next.Since = Trusted, t.Number+1, max(now, beat)
-	if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, now); err != nil || !written {
+	if written, err := l.writeTrust(ctx, t.Epoch, t.raw, &next, now, -1); err != nil || !written {
 		return errors.Join(err, errWritten(written))
 	}
 	return l.purge(ctx, t.Era)
@@ -191,7 +191,7 @@ func (l *Ledger) load(ctx context.Context, t *Trust, keys []leadevents.Key, batc
 	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
 	owners := make([]leadevents.BatchID, len(keys))
 	return l.eachChunk(ctx, plan, func(ctx context.Context, chunk []bucket) error {
-		on := terms{epoch: t.Epoch, latest: leadevents.MaxOccurredAt, keep: l.cfg.ShortHorizon}
+		on := terms{epoch: t.Epoch, evicted: t.Evicted, latest: leadevents.MaxOccurredAt, keep: l.cfg.ShortHorizon}
 		_, err := l.sealChunk(ctx, on, keys, batches, plan, chunk, owners)
 		return err
 	})

@@ -9,8 +9,11 @@ import (
 // Status is the ledger's health for /readyz and `check`.
 type Status struct {
 	State  State             `json:"state"`
-	Reason string            `json:"reason,omitempty"`
+	Reason string            `json:"reason,omitempty"` // why it is not trusted
 	Since  leadevents.Millis `json:"-"`
+	Epoch  string            `json:"epoch,omitempty"`
+	// LastReason is why it was suspect the last time, also when that is over.
+	LastReason string `json:"lastReason,omitempty"`
 	// RebuiltKeys, Slice and Slices say how far a rebuild by this process has come.
 	RebuiltKeys int64 `json:"rebuiltKeys,omitempty"`
 	Slice       int64 `json:"slice,omitempty"`
@@ -23,7 +26,7 @@ func (l *Ledger) Status() Status {
 	if t == nil {
 		return Status{State: Suspect, Reason: "the stores have not been examined yet"}
 	}
-	s := Status{State: t.State, Reason: t.Reason, Since: t.At}
+	s := Status{State: t.State, Reason: t.Reason, Since: t.At, Epoch: t.Epoch, LastReason: t.Reason}
 	if t.State == Trusted {
 		s.Reason, s.Since = "", t.Since
 		return s

@@ -117,7 +117,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	epoch := pipe.Get(ctx, l.epochKey())
 	beat := pipe.Get(ctx, l.beatKey())
 	landed := pipe.HGetAll(ctx, l.landedKey())
-	archived := pipe.Get(ctx, l.cfg.Prefix+"archived")
+	archived := pipe.Get(ctx, l.archivedKey())
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -140,7 +140,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	o.leap = l.clock.leap(o.now, before, time.Now())
 	facts := parseInfo(info.Val())
 	o.runID, o.repl, o.policy = facts["run_id"], facts["master_replid"], facts["maxmemory_policy"]
-	o.evicted, _ = strconv.ParseInt(facts["evicted_keys"], 10, 64)
+	o.evicted = evicted(info.Val())
 	o.maxMemory, _ = strconv.ParseInt(facts["maxmemory"], 10, 64)
 	if facts["loading"] == "1" {
 		return nil, errors.New("look at Redis: it is still loading its data")
@@ -247,7 +247,7 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 	if o.trust != nil {
 		examined = o.trust.raw
 	}
-	written, err := l.writeTrust(ctx, o.epoch, examined, t, t.Beat)
+	written, err := l.writeTrust(ctx, o.epoch, examined, t, t.Beat, o.archive.Beat)
 	if err != nil || !written {
 		return false, err
 	}
@@ -265,13 +265,13 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 
 // writeTrust writes Redis first, where one of several processes wins, then the
 // archive. A crash between the two leaves them unequal, which the next look mends.
-func (l *Ledger) writeTrust(ctx context.Context, epoch, examined string, t *Trust, beat leadevents.Millis) (bool, error) {
+func (l *Ledger) writeTrust(ctx context.Context, epoch, examined string, t *Trust, beat, archived leadevents.Millis) (bool, error) {
 	record, err := json.Marshal(t)
 	if err != nil {
 		return false, fmt.Errorf("write the trust record: %w", err)
 	}
-	keys := []string{l.epochKey(), l.trustKey(), l.beatKey()}
-	written, err := l.control.Eval(ctx, declareScript, keys, epoch, examined, t.Epoch, string(record), int64(beat)).Int()
+	keys := []string{l.epochKey(), l.trustKey(), l.beatKey(), l.archivedKey()}
+	written, err := l.control.Eval(ctx, declareScript, keys, epoch, examined, t.Epoch, string(record), int64(beat), int64(archived)).Int()
 	if err != nil {
 		return false, fmt.Errorf("write the trust record to Redis: %w", err)
 	}
@@ -312,6 +312,18 @@ func parseInfo(info string) map[string]string {
 		}
 	}
 	return facts
+}
+
+// evicted reads the count of evicted keys of INFO stats; -1 without one, which no
+// record has.
+func evicted(info string) int64 {
+	_, rest, found := strings.Cut(info, "\nevicted_keys:")
+	text, _, _ := strings.Cut(rest, "\r")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if !found || err != nil {
+		return -1
+	}
+	return n
 }
 
 func millis(text string) leadevents.Millis {

@@ -212,7 +212,7 @@ func (l *Ledger) beat(ctx context.Context, o *observation, t *Trust) error {
 			confirmed = int64(o.beat)
 		}
 	}
-	keys := []string{l.epochKey(), l.beatKey(), l.cfg.Prefix + "archived"}
+	keys := []string{l.epochKey(), l.beatKey(), l.archivedKey()}
 	if err := l.control.Eval(ctx, beatScript, keys, t.Epoch, confirmed).Err(); err != nil {
 		return fmt.Errorf("write the heartbeat to Redis: %w", err)
 	}

@@ -156,10 +156,59 @@ func (s *ClickHouseServer) Replace() {
 	s.Start()
 }
 
+// Save copies the data of a halted server; Restore puts a copy back in its
+// place, as an operator does with a backup.
+func (o *own) Save() (saved string) {
+	o.t.Helper()
+	if !o.stopped {
+		o.t.Fatal("a running server's files cannot be copied: Halt it first")
+	}
+	saved, err := os.MkdirTemp(o.dir, "saved-")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if err := os.CopyFS(saved, os.DirFS(o.data())); err != nil {
+		o.t.Fatalf("save the server's data: %v", err)
+	}
+	return saved
+}
+
+// Restore replaces the data of a halted server by what Save saved.
+func (o *own) Restore(saved string) {
+	o.t.Helper()
+	if !o.stopped {
+		o.t.Fatal("a running server's files cannot be replaced: Halt it first")
+	}
+	o.empty()
+	if err := os.CopyFS(o.data(), os.DirFS(saved)); err != nil {
+		o.t.Fatalf("restore the server's data: %v", err)
+	}
+}
+
+// CutLog takes the last bytes off a halted Redis' append-only file, as the loss
+// of power does; it returns how many were there.
+func (s *RedisServer) CutLog(bytes int64) int64 {
+	s.t.Helper()
+	parts, err := filepath.Glob(filepath.Join(s.data(), "appendonlydir", "*.incr.aof"))
+	if err != nil || len(parts) != 1 || !s.stopped {
+		s.t.Fatalf("%d append-only files (%v), stopped: %v; one of a halted server can be cut", len(parts), err, s.stopped)
+	}
+	info, err := os.Stat(parts[0])
+	if err == nil {
+		err = os.Truncate(parts[0], max(info.Size()-bytes, 0))
+	}
+	if err != nil {
+		s.t.Fatalf("cut the append-only file: %v", err)
+	}
+	return info.Size()
+}
+
+func (o *own) data() string { return filepath.Join(o.dir, "data") }
+
 // empty removes the data and leaves password and ports.
 func (o *own) empty() {
 	o.t.Helper()
-	if err := os.RemoveAll(filepath.Join(o.dir, "data")); err != nil {
+	if err := os.RemoveAll(o.data()); err != nil {
 		o.t.Fatalf("remove the server's data: %v", err)
 	}
 }

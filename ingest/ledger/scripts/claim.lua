@@ -6,16 +6,18 @@
 --
 -- KEYS[1] epoch key   KEYS[2..] buckets
 -- ARGV[1] the epoch that is known   ARGV[2] how long a claim must stay, ms   ARGV[3] token (8 bytes)
+-- ARGV[4] how many keys Redis had evicted when it was examined
 -- then per bucket: n, the time until which its live keys must stay (ms), n fields
 -- Answer: {status, now, epoch, [position, owner]...}; owner as sealed, 8 bytes.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch = redis.call('GET', KEYS[1])
 if epoch ~= ARGV[1] then return {'EPOCH', now, epoch} end
+if string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)') ~= ARGV[4] then return {'EVICTED', now, epoch} end
 local least = now + tonumber(ARGV[2])
 local claim = 'c' .. ARGV[3]
 local answer = {'OK', now, epoch}
-local a, position = 4, 0
+local a, position = 5, 0
 for k = 2, #KEYS do
   local n, expiry = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
   a = a + 2
