@@ -70,7 +70,11 @@ func (c *Credentials) load(ctx context.Context, org leadevents.OrgID) (r auth.Re
 		}
 		k.Org = leadevents.OrgID(id)
 		k.CreatedAt, k.ExpiresAt, k.RevokedAt = stored(k.CreatedAt), stored(k.ExpiresAt), stored(k.RevokedAt)
-		if n, err := hex.Decode(k.SHA256[:], []byte(sum)); err != nil || n != len(k.SHA256) || len(sum) != hex.EncodedLen(n) {
+		// The length first: Decode writes as many bytes as it is given digits.
+		if len(sum) != hex.EncodedLen(len(k.SHA256)) {
+			return fmt.Errorf("api_keys.sha256 of key %s is not 64 hex digits", k.ID)
+		}
+		if _, err := hex.Decode(k.SHA256[:], []byte(sum)); err != nil {
 			return fmt.Errorf("api_keys.sha256 of key %s is not 64 hex digits", k.ID)
 		}
 		k.Scopes, err = auth.ParseScopes(scopes)
