@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"leadevents/clickhouse/embedded"
+	"leadevents/clickhouse/schema"
+	"leadevents/internal/redisserver"
+)
+
+// stopLimit bounds the stop of a store; its files are thrown away.
+const stopLimit = 30 * time.Second
+
+// stores are a ClickHouse and a Redis of a benchmark's own.
+type stores struct {
+	dir    string
+	engine *embedded.Server
+	redis  *redisserver.Server
+}
+
+// startStores starts both in a temporary folder; queryLog keeps system.query_log.
+func startStores(ctx context.Context, r *report, queryLog bool) (s *stores, err error) {
+	s = &stores{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "leadevents-bench-"); err != nil {
+		return s, err
+	}
+	config := embedded.Config{DataDir: filepath.Join(s.dir, "clickhouse")}
+	if queryLog {
+		config.QueryLogDays = 1
+	}
+	if s.engine, err = embedded.Start(ctx, config); err != nil {
+		return s, err
+	}
+	if s.redis, err = redisserver.Start(ctx, redisserver.Config{DataDir: filepath.Join(s.dir, "redis")}); err != nil {
+		return s, err
+	}
+	conn, err := s.connect("default")
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close()
+	return s, errors.Join(noteClickHouse(ctx, r, conn), noteRedis(ctx, r, s.redis.Endpoint().Addr, s.redis.Endpoint().Password))
+}
+
+func (s *stores) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	var errs []error
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop(ctx))
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Stop(ctx))
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}
+
+// connect opens a pool on one database of the engine.
+func (s *stores) connect(database string) (driver.Conn, error) {
+	e := s.engine.Endpoint()
+	return connectClickHouse(e.Native, e.User, e.Password, database)
+}
+
+func connectClickHouse(address, user, password, database string) (driver.Conn, error) {
+	return clickhouse.Open(&clickhouse.Options{
+		Addr:        []string{address},
+		Auth:        clickhouse.Auth{Database: database, Username: user, Password: password},
+		ReadTimeout: time.Hour,
+		Settings:    clickhouse.Settings{"async_insert": 0},
+	})
+}
+
+// createDatabase makes a database with our tables, empty.
+func createDatabase(ctx context.Context, conn driver.Conn, name string) error {
+	if err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return fmt.Errorf("create database %s: %w", name, err)
+	}
+	return schema.Migrate(ctx, conn, name)
+}
+
+// waitForMerges waits until nothing has been merging for a second.
+func waitForMerges(ctx context.Context, conn driver.Conn) error {
+	for quiet := 0; quiet < 5; quiet++ {
+		var merges uint64
+		if err := conn.QueryRow(ctx, "SELECT count() FROM system.merges").Scan(&merges); err != nil {
+			return fmt.Errorf("wait for merges: %w", err)
+		}
+		if merges > 0 {
+			quiet = -1
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func noteClickHouse(ctx context.Context, r *report, conn driver.Conn) error {
+	var version string
+	if err := conn.QueryRow(ctx, "SELECT version()").Scan(&version); err != nil {
+		return fmt.Errorf("ask ClickHouse for its version: %w", err)
+	}
+	r.version("ClickHouse " + version)
+	return nil
+}
