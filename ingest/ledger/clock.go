@@ -11,8 +11,9 @@ import (
 // monotonic one. It never replaces Redis' clock: every decision is by that.
 type clock struct {
 	mu    sync.Mutex
-	redis leadevents.Millis // Redis' time at mono; zero before the first look
-	mono  time.Time
+	redis leadevents.Millis // zero before the first look
+	// Redis' time was redis somewhere between these two.
+	before, after time.Time
 }
 
 // leap says how far Redis' clock is from where it should be, given that it was
@@ -23,8 +24,8 @@ func (c *clock) leap(now leadevents.Millis, before, after time.Time) time.Durati
 	if c.redis == 0 {
 		return 0
 	}
-	earliest := c.redis.Add(before.Sub(c.mono))
-	latest := c.redis.Add(after.Sub(c.mono)) + 1 // Millis are cut
+	earliest := c.redis.Add(before.Sub(c.after))
+	latest := c.redis.Add(after.Sub(c.before)) + 1 // Millis are cut
 	switch {
 	case now < earliest:
 		return time.Duration(now-earliest) * time.Millisecond
@@ -34,10 +35,10 @@ func (c *clock) leap(now leadevents.Millis, before, after time.Time) time.Durati
 	return 0
 }
 
-// set takes now as right. Called at each look that found nothing wrong, so slow
-// drift is followed and only leaps remain.
-func (c *clock) set(now leadevents.Millis, at time.Time) {
+// set takes now, read between before and after, as right. Called at each look that
+// found nothing wrong, so slow drift is followed and only leaps remain.
+func (c *clock) set(now leadevents.Millis, before, after time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.redis, c.mono = now, at
+	c.redis, c.before, c.after = now, before, after
 }

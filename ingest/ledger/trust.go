@@ -98,6 +98,8 @@ type observation struct {
 	policy     string
 	maxMemory  int64
 	now        leadevents.Millis
+	before     time.Time // now was read between these
+	after      time.Time
 	leap       time.Duration // how far Redis' clock is from where it should be
 	beat       leadevents.Millis
 	archived   leadevents.Millis
@@ -111,7 +113,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
 	o := &observation{}
-	before := time.Now()
+	o.before = time.Now()
 	pipe := l.control.Pipeline()
 	record := pipe.Get(ctx, l.trustKey())
 	epoch := pipe.Get(ctx, l.epochKey())
@@ -123,6 +125,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look at Redis: %w", err)
 	}
+	o.after = time.Now()
 	for _, c := range []redis.Cmder{record, epoch, beat, landed, archived, clock, info} {
 		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("look at Redis: %w", err)
@@ -137,7 +140,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	}
 	o.beat, o.archived = millis(beat.Val()), millis(archived.Val())
 	o.now = leadevents.MillisOf(clock.Val())
-	o.leap = l.clock.leap(o.now, before, time.Now())
+	o.leap = l.clock.leap(o.now, o.before, o.after)
 	facts := parseInfo(info.Val())
 	o.runID, o.repl, o.policy = facts["run_id"], facts["master_replid"], facts["maxmemory_policy"]
 	o.evicted = evicted(info.Val())

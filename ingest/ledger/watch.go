@@ -133,14 +133,14 @@ func (l *Ledger) lookUnless(ctx context.Context, superfluous func() bool) error 
 		}
 		d := l.diagnose(o)
 		if d.reason == "" {
-			l.clock.set(o.now, time.Now())
+			l.clock.set(o.now, o.before, o.after)
 			return l.adopt(ctx, o)
 		}
 		// Whoever wins the write, the next look reads what is in force then.
 		if _, err := l.declare(ctx, o, d); err != nil {
 			return err
 		}
-		l.clock.set(o.now, time.Now())
+		l.clock.set(o.now, o.before, o.after)
 	}
 	return errors.New("the ledger's trust record changed five times during one look")
 }

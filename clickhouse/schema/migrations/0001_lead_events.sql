@@ -6,17 +6,20 @@
 -- The partition is a function of a key column, so rows of one key never lie
 -- in two partitions and FINAL merges each partition by itself; a year, so that a
 -- backfill of thirty years still touches fewer than the 100 partitions an insert may.
+-- There is no version column: rows of one key differ only where requests
+-- overlapped or one was never answered, and then any of them may stay. The last
+-- inserted does, on every replica, and FINAL need not read a column for it.
 CREATE TABLE IF NOT EXISTS {database:Identifier}.lead_events
 (
-    organization_id UInt64,
+    organization_id UInt64 CODEC(Delta, ZSTD(1)),
     event_type      LowCardinality(String),
-    phone           UInt64,
-    occurred_at     DateTime64(3, 'UTC'),
-    metadata        String,
-    ingested_at     DateTime64(3, 'UTC'),
-    batch_id        UInt64
+    phone           UInt64 CODEC(T64, LZ4),
+    occurred_at     DateTime64(3, 'UTC') CODEC(T64, ZSTD(1)),
+    metadata        String CODEC(ZSTD(1)),
+    ingested_at     DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    batch_id        UInt64 CODEC(ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(ingested_at)
+ENGINE = ReplacingMergeTree
 PARTITION BY toYear(occurred_at)
 ORDER BY (organization_id, event_type, occurred_at, phone)
 SETTINGS non_replicated_deduplication_window = 10000;
