@@ -59,7 +59,13 @@ var shared stores
 // goroutines, say) and exits.
 func Main(m *testing.M, after ...func() error) {
 	embedded.Main() // does not return in the engine's process
-	code := m.Run()
+	os.Exit(Run(m, after...))
+}
+
+// Run is Main without the exit, for a TestMain that has more to do. It calls
+// embedded.Main first of all.
+func Run(m *testing.M, after ...func() error) (code int) {
+	code = m.Run()
 	err := shared.stop()
 	for _, check := range after {
 		err = errors.Join(err, check())
@@ -68,7 +74,7 @@ func Main(m *testing.M, after ...func() error) {
 		fmt.Fprintln(os.Stderr, "storetest:", err)
 		code = max(code, 1)
 	}
-	os.Exit(code)
+	return code
 }
 
 func (s *stores) stop() error {
