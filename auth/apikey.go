@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+
+	"leadevents"
 )
 
 // An API key is 64 characters:
@@ -97,6 +99,33 @@ func keySum(key string) ([32]byte, error) {
 	}
 	return sha256.Sum256([]byte(key)), nil
 }
+
+// ParseKeyID finds an API key's id in what people have at hand: the id, the prefix
+// that lists show, or the whole key.
+func ParseKeyID(text string) (string, error) {
+	if _, err := keySum(text); err == nil {
+		text = text[:len(keyPrefix)+idLength]
+	}
+	id := strings.TrimPrefix(text, keyPrefix)
+	if !isID(id) {
+		// Not quoted: it may be a whole key with a typo.
+		return "", leadevents.Errorf(leadevents.InvalidRequest, "id is neither an API key's id (%d characters) nor its prefix (%s and the id)", idLength, keyPrefix)
+	}
+	return id, nil
+}
+
+// ParseSigningKeyID reads a signing key's id, which is no part of its secret.
+func ParseSigningKeyID(text string) (string, error) {
+	if strings.HasPrefix(text, secretPrefix) {
+		return "", leadevents.Errorf(leadevents.InvalidRequest, "id is a signing secret: the id (%d characters) was expected, as lists show it", idLength)
+	}
+	if !isID(text) {
+		return "", leadevents.Errorf(leadevents.InvalidRequest, "id is not a signing key's id (%d characters, as lists show it)", idLength)
+	}
+	return text, nil
+}
+
+func isID(text string) bool { return len(text) == idLength && strings.Trim(text, base58) == "" }
 
 // bearer takes the credential out of an Authorization header. The scheme's case
 // does not matter (RFC 9110, 11.1).

@@ -83,6 +83,12 @@ func NewKeyring(current MasterKey, older ...MasterKey) Keyring {
 	return r
 }
 
+// Has tells whether the ring decrypts what m has encrypted.
+func (r Keyring) Has(m MasterKey) bool {
+	_, ok := r.byID[m.id]
+	return ok
+}
+
 // sealVersion is the first byte of what seal makes, so that another way of
 // encrypting can be told apart one day.
 const sealVersion = 1

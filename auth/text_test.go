@@ -255,3 +255,38 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		t.Errorf("the mask or the text is missing: %s", printed)
 	}
 }
+
+func TestKeyIDs(t *testing.T) {
+	const id = "7Kc9QmPxRt"
+	for _, c := range []struct {
+		claim, text string
+		apiKey      bool // the id of an API key is found in it
+		signingKey  bool // of a signing key
+	}{
+		{"an id", id, true, true},
+		{"a prefix", "le_" + id, true, false},
+		{"a whole key", fixedKey, true, false},
+		{"a whole key with a typo", fixedKey[:63] + "8", false, false},
+		{"a signing secret", "les_8sYd2mUoQ1vZJw5nH7kR3bTg9xCf4pLeAqNtXyWzVuKj", false, false},
+		{"a character that no id has", "7Kc9QmPxR0", false, false},
+		{"a character too few", id[:9], false, false},
+		{"a character too many", id + "1", false, false},
+		{"a prefix twice", "le_le_" + id, false, false},
+		{"nothing", "", false, false},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			for _, p := range []struct {
+				parse func(string) (string, error)
+				ok    bool
+			}{{ParseKeyID, c.apiKey}, {ParseSigningKeyID, c.signingKey}} {
+				got, err := p.parse(c.text)
+				if p.ok != (err == nil) || p.ok != (got == id) {
+					t.Errorf("%q, %v", got, err)
+				}
+				if err != nil && (leadevents.KindOf(err) != leadevents.InvalidRequest || (c.text != "" && strings.Contains(err.Error(), c.text))) {
+					t.Errorf("%v", err)
+				}
+			}
+		})
+	}
+}
