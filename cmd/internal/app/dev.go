@@ -113,19 +113,45 @@ func (d *dev) secrets() error {
 		}
 		s.OperatorToken = auth.NewSecret(token)
 	}
-	if !s.MasterKey.IsZero() {
-		return nil
-	}
+	return d.masterKey()
+}
+
+// masterKey makes the folder's master key one that this dev decrypts with, since
+// commands with --data-dir encrypt under it: it is made at the first start, or is
+// then that of the settings. Where the settings bring another one later, the
+// folder's goes on as the old one.
+func (d *dev) masterKey() error {
+	s := &d.settings
 	text, err := os.ReadFile(d.folder.Path(masterKeyFile))
 	if errors.Is(err, os.ErrNotExist) {
-		s.MasterKey = auth.NewMasterKey()
+		if s.MasterKey.IsZero() {
+			s.MasterKey = auth.NewMasterKey()
+		}
 		return d.folder.WriteFile(masterKeyFile, []byte(s.MasterKey.Reveal()+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("read the master key: %w", err)
 	}
-	s.MasterKey = auth.NewSecret(strings.TrimSpace(string(text)))
-	return nil
+	kept := auth.NewSecret(strings.TrimSpace(string(text)))
+	key, err := auth.ParseMasterKey(kept)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", d.folder.Path(masterKeyFile), err)
+	}
+	if s.MasterKey.IsZero() {
+		s.MasterKey = kept
+		return nil
+	}
+	ring, err := keyring(*s)
+	switch {
+	case err != nil:
+		return err
+	case ring.Has(key):
+		return nil
+	case s.OldMasterKey.IsZero():
+		s.OldMasterKey = kept
+		return nil
+	}
+	return fmt.Errorf("the data folder has a master key of its own, which is neither master_key nor old_master_key: take both out of the settings, or remove %s, which makes the signing keys under it unreadable", d.folder.Path(masterKeyFile))
 }
 
 func (d *dev) startEngine(ctx context.Context) error {

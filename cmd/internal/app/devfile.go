@@ -136,17 +136,19 @@ func DevSettings(dir string) (map[string]string, error) {
 		return nil, fmt.Errorf("the `leadevents dev` on %s (process %d) does not run any more: start it again", dir, f.PID)
 	}
 	return map[string]string{
-		"clickhouse.addrs":    f.ClickHouse.Native,
-		"clickhouse.database": f.ClickHouse.Database,
-		"clickhouse.user":     f.ClickHouse.User,
-		"clickhouse.password": f.ClickHouse.Password,
-		"clickhouse.tls":      "false",
-		"redis.addr":          f.Redis.Addr,
-		"redis.password":      f.Redis.Password,
-		"redis.user":          "",
-		"redis.db":            "0",
-		"redis.tls":           "false",
-		"operator_token":      f.OperatorToken,
-		"master_key_file":     filepath.Join(dir, masterKeyFile),
+		"clickhouse.addrs":       f.ClickHouse.Native,
+		"clickhouse.database":    f.ClickHouse.Database,
+		"clickhouse.user":        f.ClickHouse.User,
+		"clickhouse.password":    f.ClickHouse.Password,
+		"clickhouse.tls":         "false",
+		"clickhouse.tls_ca_file": "",
+		"redis.addr":             f.Redis.Addr,
+		"redis.password":         f.Redis.Password,
+		"redis.user":             "",
+		"redis.db":               "0",
+		"redis.tls":              "false",
+		"redis.tls_ca_file":      "",
+		"operator_token":         f.OperatorToken,
+		"master_key_file":        filepath.Join(dir, masterKeyFile),
 	}, nil
 }

@@ -55,22 +55,14 @@ func Serve(ctx context.Context, s configs.Settings, log *slog.Logger) (err error
 
 // requireSchema refuses to serve on tables of another binary. A server that is
 // down is no reason to refuse: it may come, and until then /readyz tells.
-func requireSchema(ctx context.Context, s configs.Settings, log *slog.Logger) (err error) {
-	db, err := openAnyDatabase(s, dialers{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
-	defer cancel()
-	if err := db.Ping(ctx); err != nil {
-		log.Warn("ClickHouse does not answer; requests get 503 until it does", "error", cause(err))
+func requireSchema(ctx context.Context, s configs.Settings, log *slog.Logger) error {
+	err := requireTables(ctx, s)
+	if silent, ok := errors.AsType[*errSilent](err); ok {
+		log.Warn("ClickHouse does not answer; requests get 503 until it does", "error", cause(silent.err))
 		return nil
 	}
-	for _, f := range checkSchema(ctx, db, s.ClickHouse.Database) {
-		if f.Level == Broken {
-			return fmt.Errorf("serve: %s: %s", f.Text, f.Remedy)
-		}
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
 }
