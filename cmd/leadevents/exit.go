@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,12 +77,26 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// exactArgs wants one argument for each name.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef(cmd, "%s needs %s: %s is missing", cmd.CommandPath(), strings.Join(names, " and "), names[len(args)])
+		case len(args) > len(names):
+			return usagef(cmd, "%s takes %s, but got %q too", cmd.CommandPath(), strings.Join(names, " and "), args[len(names)])
+		}
+		return nil
+	}
+}
+
 // subcommands is for a command that only groups others.
 func subcommands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = cmd.Root().SuggestionsMinimumDistance // cobra does not hand it down
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("; did you mean %s?", near[0])
 	}

@@ -7,17 +7,24 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"leadevents/clickhouse/embedded"
 	"leadevents/configs"
+	"leadevents/internal/storetest"
 )
 
 func TestMain(m *testing.M) {
 	embedded.Main() // scripts run `dev`, which starts this binary as its engine
-	testscript.Main(m, map[string]func(){
+	testscript.Main(withStores{m}, map[string]func(){
 		"leadevents": func() { os.Exit(run(os.Args[1:])) },
 	})
 }
+
+// withStores stops the stores that tests have used.
+type withStores struct{ m *testing.M }
+
+func (w withStores) Run() int { return storetest.Run(w.m) }
 
 // The scripts are the command line's contract: what each command line prints,
 // where, and with which exit code.
@@ -77,11 +84,19 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		if cmd.Hidden || cmd.Name() == "help" {
 			continue
 		}
-		if cmd.Short == "" || cmd.GroupID == "" {
-			t.Errorf("%s: short help %q, group %q", cmd.Name(), cmd.Short, cmd.GroupID)
+		if cmd.GroupID == "" {
+			t.Errorf("%s is in no group", cmd.Name())
 		}
-		if cmd.Name() != "version" && cmd.Long == "" {
-			t.Errorf("%s has no long help", cmd.Name())
+		hasHelp(t, cmd)
+		for _, below := range cmd.Commands() {
+			hasHelp(t, below)
 		}
+	}
+}
+
+func hasHelp(t *testing.T, cmd *cobra.Command) {
+	t.Helper()
+	if cmd.Short == "" || (cmd.Long == "" && cmd.Name() != "version") {
+		t.Errorf("%s: short help %q, long help %q", cmd.CommandPath(), cmd.Short, cmd.Long)
 	}
 }

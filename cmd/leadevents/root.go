@@ -47,6 +47,7 @@ rejected.`,
 	root.AddCommand(
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newVersion(),
+		newOrg(), newKey(), newSigningKey(),
 	)
 	root.SetHelpCommandGroupID("look")
 	return root

@@ -40,7 +40,7 @@ func (f *settingsFlags) addListen(cmd *cobra.Command) *settingsFlags {
 
 // addDataDir gives cmd --data-dir: the stores of a `leadevents dev` that runs.
 func (f *settingsFlags) addDataDir(cmd *cobra.Command) *settingsFlags {
-	cmd.Flags().StringVar(&f.dataDir, "data-dir", "", "use the stores of the `leadevents dev` that runs on `DIR`, instead of those of the settings")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", "", "instead of the stores of the settings, use those of the leadevents dev that runs on `DIR`")
 	return f
 }
 

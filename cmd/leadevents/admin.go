@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"leadevents"
+	"leadevents/auth"
+	"leadevents/cmd/internal/app"
+)
+
+// administration is what org, key and signing-key have in common: their commands
+// change what the stores hold, and every running server follows.
+//
+// What a script reads goes to standard output: a key or secret alone on its line,
+// a table, or with --json the JSON of API.md 6. What explains it goes to standard
+// error.
+type administration struct {
+	settings *settingsFlags
+	json     bool
+}
+
+// whichStores is part of every help text of administration.
+const whichStores = `
+
+The stores are those of the settings, as for ` + "`leadevents serve`" + `, or with --data-dir
+those of a running ` + "`leadevents dev`" + `. Servers need no restart: a change holds in
+every one of them within 2 seconds.`
+
+func addAdministration(cmd *cobra.Command) *administration {
+	a := &administration{settings: addSettingsFlags(cmd).addDataDir(cmd)}
+	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON, as the HTTP API does")
+	return a
+}
+
+// run gives do the organizations and keys of the stores. What it refuses as an
+// invalid request was a wrong command line.
+func (a *administration) run(cmd *cobra.Command, do func(*auth.Directory) error) error {
+	loaded, err := a.settings.load(cmd)
+	if err != nil {
+		return err
+	}
+	log, err := app.NewLogger(loaded.Log, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	return invalid(cmd, app.Administer(cmd.Context(), loaded.Settings, log, do))
+}
+
+// invalid makes an invalid request the usage error of a command.
+func invalid(cmd *cobra.Command, err error) error {
+	if err != nil && leadevents.KindOf(err) == leadevents.InvalidRequest {
+		return &usageError{err, cmd.CommandPath()}
+	}
+	return err
+}
+
+// explain tells people what happened; scripts do not read it.
+func explain(cmd *cobra.Command, format string, args ...any) {
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
+}
+
+// reveal prints a key or secret, alone or in its JSON. It exists nowhere else, so
+// if that fails, lost says what is to be done.
+func (a *administration) reveal(cmd *cobra.Command, secret auth.Secret, answer any, lost string) error {
+	if a.json {
+		if err := printJSON(cmd.OutOrStdout(), answer); err != nil {
+			return fmt.Errorf("%w: %s", err, lost)
+		}
+		return nil
+	}
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret.Reveal()); err != nil {
+		return fmt.Errorf("print it: %w: %s", err, lost)
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, answer any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // names are read by people too
+	e.SetIndent("", "  ")
+	if err := e.Encode(answer); err != nil {
+		return fmt.Errorf("print the answer: %w", err)
+	}
+	return nil
+}
+
+// printTable prints columns of equal width; what is nil shows as "-".
+func printTable(w io.Writer, header string, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, err := fmt.Fprintln(t, strings.ReplaceAll(header, " ", "\t"))
+	for _, row := range rows {
+		if err == nil {
+			_, err = fmt.Fprintln(t, strings.Join(row, "\t"))
+		}
+	}
+	if err == nil {
+		err = t.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("print the table: %w", err)
+	}
+	return nil
+}
+
+// cell is a time that may never have come.
+func cell(at *string) string {
+	if at == nil {
+		return "-"
+	}
+	return *at
+}
