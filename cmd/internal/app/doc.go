@@ -4,6 +4,7 @@
 // Three programs are made of it. [Serve] is the server against stores that run
 // elsewhere, [Dev] is the same server with a ClickHouse and a Redis of its own
 // on this machine, and [Check] looks at settings and stores and says what to do.
+// [Administer] changes organizations and keys beside running servers.
 //
 //	started ─────────────────────────────────────────────▶
 //	(dev: folder, engine, redis) → clickhouse → ledger → credentials → ingester → http
