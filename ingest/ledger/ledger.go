@@ -170,7 +170,7 @@ var errEvicted = fmt.Errorf("%w: keys were evicted", errEpoch)
 var errLate = errors.New("the deadline to seal has passed")
 
 // errLeap says that Redis' clock has gone back behind the rows' stamp.
-var errLeap = errors.New("Redis' clock went back")
+var errLeap = errors.New("the clock of Redis went back")
 
 func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (leadevents.Millis, error) {
 	p := l.layout(trust).plan(keys, l.cfg.ChunkKeys)
