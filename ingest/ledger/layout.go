@@ -13,13 +13,15 @@ import (
 // the exact key again: nothing is hashed into it, so nothing can collide.
 const fieldBytes = 11
 
-// layout is how keys become buckets and fields. Measured with 50,000 keys a
-// call on 2 shared cores (make bench-ledger): plain keys with SET NX GET PX cost
-// 133 bytes and one command each; these buckets cost 28 bytes at 12 to 128 keys
-// a bucket (listpack), 76-80 beyond (hash table), and the same work takes a
-// third to two thirds of the time, since one HMGET and one HSET serve a whole
-// bucket. The price: expiry is per bucket (a key may stay one slot longer than
-// it must, which is harmless: presence only ever means "stored").
+// layout is how keys become buckets and fields. Measured (make bench-ledger,
+// bench/RESULTS.md): plain keys with SET NX GET PXAT cost 165 bytes and one
+// command each; these buckets cost about 30 bytes at 12 to 128 keys a bucket
+// (listpack), 80 beyond (hash table), and the same work takes a third of the
+// time, since one HMGET and one HSET serve a whole bucket. A bucket of a single
+// key saves nothing: a call that spreads thin over years costs 165 bytes a key.
+// The price: expiry is per bucket. A key may stay a slot longer than it must,
+// and one beyond the horizon as long as its bucket gets new keys, which is
+// harmless for the counts: presence only ever means "stored".
 type layout struct {
 	prefix      string // with the era
 	width, bits uint

@@ -112,7 +112,7 @@ func TestTheServerIsSetUpForTheLedger(t *testing.T) {
 		"appendonly": "yes", "appendfsync": "everysec", "save": "", "aof-load-truncated": "yes",
 		"maxmemory": "67108864", "maxmemory-policy": "noeviction", "bind": "127.0.0.1",
 		"lazyfree-lazy-expire": "yes", "lazyfree-lazy-user-flush": "yes", "lazyfree-lazy-user-del": "yes",
-		"hash-max-listpack-entries": "512", "hash-max-listpack-value": "64",
+		"hash-max-listpack-entries": "128", "hash-max-listpack-value": "64",
 	} {
 		if got, err := client.ConfigGet(t.Context(), name).Result(); err != nil || got[name] != want {
 			t.Errorf("%s is %q (%v), want %q", name, got[name], err, want)
