@@ -14,7 +14,7 @@ RACE = ./ingest/... ./auth/... ./internal/... ./cmd/internal/...
 # One package may take this long; the whole-program tests start real stores.
 TIMEOUT  ?= 8m
 FUZZTIME ?= 30s
-# Arguments of the benchmarks: make bench BENCH=ingest
+# Arguments of the benchmarks: make bench BENCH='ingest --record'
 BENCH ?=
 
 .PHONY: help
@@ -78,6 +78,12 @@ fuzz: ## every fuzz test for FUZZTIME (30s)
 .PHONY: bench
 bench: build redis ## the benchmarks beside their floors, on this machine
 	go run ./bench $(BENCH)
+
+# One by name, as comments cite them: make bench-ledger BENCH=--record
+BENCHMARKS = bench-ingest bench-ledger bench-coldcheck bench-durability
+.PHONY: $(BENCHMARKS)
+$(BENCHMARKS): build redis
+	go run ./bench $(@:bench-%=%) $(BENCH)
 
 .PHONY: bench-schema
 bench-schema: engine ## the experiment behind the tables' keys and codecs (clickhouse/schema/README.md), about half an hour

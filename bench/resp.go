@@ -96,12 +96,12 @@ func (w *wire) reply(keep bool) (present int, text string, err error) {
 	case '+', ':':
 		return 0, rest, nil
 	case '-':
-		return 0, "", fmt.Errorf("Redis answered %s", rest)
+		return 0, "", fmt.Errorf("an error of Redis: %s", rest)
 	}
 	n, err := strconv.Atoi(rest)
 	switch {
 	case err != nil:
-		return 0, "", fmt.Errorf("Redis answered %q", line)
+		return 0, "", fmt.Errorf("not a reply of Redis: %q", line)
 	case n < 0:
 		return 0, "", nil
 	case kind == '*':

@@ -87,10 +87,12 @@ func (s *server) await(ctx context.Context) error {
 }
 
 func (s *server) stop() error {
-	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop the server: %w", err)
+	}
+	var err error
 	select {
-	case ended := <-s.ended:
-		err = ended
+	case err = <-s.ended:
 	case <-time.After(stopLimit):
 		err = errors.Join(errors.New("the server did not stop in time"), s.cmd.Process.Kill(), <-s.ended)
 	}
