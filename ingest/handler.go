@@ -53,8 +53,8 @@ type resultJSON struct {
 	Duplicates int          `json:"duplicates"`
 	Rejected   int          `json:"rejected"`
 	Rejects    []rejectJSON `json:"rejects"`
-	Batch      string       `json:"batchId,omitempty"`
-	DryRun     bool         `json:"dryRun,omitempty"`
+	Batch      string       `json:"batchId,omitzero"`
+	DryRun     bool         `json:"dryRun,omitzero"`
 }
 
 // leadEvents checks in the contract's order: 415 and 413 (before it), 401, 400,

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"leadevents"
 	"leadevents/clickhouse"
 	"leadevents/configs"
 	"leadevents/ingest"
@@ -138,6 +139,7 @@ func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*h
 		LingerTimeout:    s.HTTP.LingerTimeout,
 		ReadinessTimeout: s.HTTP.ReadinessTimeout,
 		LogRequests:      s.Log.Requests,
+		OpenAPI:          leadevents.OpenAPI,
 	}, log, reg, reg)
 }
 

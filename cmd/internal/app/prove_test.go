@@ -1,0 +1,81 @@
+package app
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"testing"
+
+	"leadevents"
+	"leadevents/auth"
+	"leadevents/configs"
+)
+
+// The organizations of the API's tests: one in each auth mode.
+const (
+	keyOrg  leadevents.OrgID = 42
+	hmacOrg leadevents.OrgID = 43
+)
+
+// prove makes the organizations and gives the sender every credential that a
+// request may come with: apiKey (42), narrow (42, without ingest), other (43's
+// key), hmac (43), badSignature,
+// revoked, malformed, none.
+//
+// It gives s the master key that signing keys need, and migrates.
+func prove(t *testing.T, s *configs.Settings, to *sender) {
+	t.Helper()
+	s.MasterKey = auth.NewMasterKey()
+	if err := Migrate(t.Context(), *s, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	bearer := func(key auth.Secret) func(http.Header, []byte) {
+		return func(h http.Header, _ []byte) { h.Set("Authorization", "Bearer "+key.Reveal()) }
+	}
+	credentials, err := OpenCredentials(*s, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = credentials.Close() }()
+	ctx := t.Context()
+	org, err := credentials.CreateOrganization(ctx, "by key", keyOrg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["apiKey"] = bearer(org.FirstKey.Key)
+	narrow, err := credentials.CreateKey(ctx, keyOrg, auth.KeyRequest{Name: "narrow", Scopes: auth.Scopes(auth.Query)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["narrow"] = bearer(narrow.Key)
+	other, err := credentials.CreateOrganization(ctx, "by signature", hmacOrg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["other"] = bearer(other.FirstKey.Key)
+	signing, err := credentials.CreateSigningKey(ctx, hmacOrg, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := credentials.SetAuthMode(ctx, hmacOrg, auth.ModeHMAC); err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["hmac"] = func(h http.Header, body []byte) {
+		mac := hmac.New(sha256.New, []byte(signing.Secret.Reveal()))
+		mac.Write(body)
+		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	to.credentials["badSignature"] = func(h http.Header, body []byte) {
+		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(make([]byte, sha256.Size)))
+	}
+	gone, err := credentials.CreateKey(ctx, keyOrg, auth.KeyRequest{Name: "revoked"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := credentials.RevokeKey(ctx, keyOrg, gone.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["revoked"] = bearer(gone.Key)
+	to.credentials["malformed"] = func(h http.Header, _ []byte) { h.Set("Authorization", "Bearer 12345") }
+}
