@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,12 +43,14 @@ func coldWays(keys *coldKeys, conn driver.Conn, ours *store.DB) []way {
 			return len(found), err
 		}},
 		external("IN, keys sorted first", coldSelect+in, sorted, nil),
-		external("IN, and times between the first and the last", coldSelect+"occurred_at BETWEEN (SELECT min(occurred_at) FROM keys) AND (SELECT max(occurred_at) FROM keys) AND "+in, asSent, nil),
+		external("IN, and times between the first and the last", coldSelect+in+strings.ReplaceAll(keys.between(), "e.", ""), asSent, nil),
 		external("IN, and PREWHERE occurred_at IN", strings.Replace(coldSelect, "WHERE", "PREWHERE", 1)+"occurred_at IN (SELECT occurred_at FROM keys) WHERE "+in, asSent, nil),
 		external("IN, smaller blocks (max_block_size 8192)", coldSelect+in, asSent, clickhouse.Settings{"max_block_size": 8192}),
 		external("IN, one thread", coldSelect+in, asSent, clickhouse.Settings{"max_threads": 1}),
 		external("semi join", fmt.Sprintf(join, "LEFT SEMI", coldOrg, coldType), asSent, nil),
 		external("semi join, and IN for the index", fmt.Sprintf(join, "LEFT SEMI", coldOrg, coldType)+" AND (e.occurred_at, e.phone) IN keys", asSent, nil),
+		external("semi join, and IN as a hint for the index", fmt.Sprintf(join, "LEFT SEMI", coldOrg, coldType)+" AND indexHint((e.occurred_at, e.phone) IN keys)", asSent, nil),
+		external("semi join, and times between the first and the last", fmt.Sprintf(join, "LEFT SEMI", coldOrg, coldType)+keys.between(), asSent, nil),
 		{"IN, literal", func(ctx context.Context, id string) (int, error) {
 			return count(withID(ctx, id, clickhouse.Settings{"max_query_size": 16 << 20, "max_ast_elements": 1 << 20, "max_expanded_ast_elements": 1 << 20}), conn, coldSelect+literalKeys(keys))
 		}},
@@ -55,6 +58,11 @@ func coldWays(keys *coldKeys, conn driver.Conn, ours *store.DB) []way {
 			return perPartition(ctx, id, conn, keys)
 		}},
 	}
+}
+
+// between bounds the times by what the sender of the keys knows.
+func (k *coldKeys) between() string {
+	return fmt.Sprintf(" AND e.occurred_at BETWEEN fromUnixTimestamp64Milli(%d) AND fromUnixTimestamp64Milli(%d)", slices.Min(k.occurredAt), slices.Max(k.occurredAt))
 }
 
 func externalKeys(k *coldKeys) (*ext.Table, error) {
