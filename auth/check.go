@@ -70,6 +70,14 @@ func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
 	}
 
 	signer, refusal := d.signer(v, id, named, w)
+	if signer == nil && key == nil {
+		// The signing key, or the mode, may be newer than the view. The same for
+		// whatever is refused, so that nothing shows in the time.
+		if newer, _, ok := d.fresher(ctx, v); ok {
+			v = newer
+			signer, refusal = d.signer(v, id, named, w)
+		}
+	}
 	switch {
 	case signer != nil:
 		signer.use.add(now)
@@ -110,6 +118,8 @@ func (d *Directory) signer(v *view, id leadevents.OrgID, named bool, w Webhook) 
 		SignatureHeader + " over the body as sent")
 }
 
+var errUnknownKey = errors.New("the API key is unknown")
+
 var errNoCredential = errors.New("no credential was sent: Authorization: Bearer with an API key was expected")
 
 // authenticate finds the key that the Authorization header carries. What needs
@@ -127,7 +137,13 @@ func (d *Directory) authenticate(ctx context.Context, authorization string) (*ke
 			return nil, err
 		}
 		var k *keyEntry
-		if k, err = v.key(sum, now); err == nil {
+		k, err = v.key(sum, now)
+		if errors.Is(err, errUnknownKey) {
+			if v, now, ok := d.fresher(ctx, v); ok {
+				k, err = v.key(sum, now)
+			}
+		}
+		if err == nil {
 			k.use.add(now)
 			return k, nil
 		}
@@ -163,7 +179,7 @@ func (v *view) key(sum [32]byte, now time.Time) (*keyEntry, error) {
 	k, ok := v.keys[sum]
 	switch {
 	case !ok:
-		return nil, errors.New("the API key is unknown")
+		return nil, errUnknownKey
 	case k.revoked:
 		return nil, errors.New("the API key is revoked")
 	case !k.expiresAt.IsZero() && !now.Before(k.expiresAt):

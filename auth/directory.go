@@ -246,6 +246,35 @@ func (d *Directory) look(ctx context.Context) (*view, time.Time, error) {
 	return d.await(ctx)
 }
 
+// unknownGap is how old a snapshot must be for a credential that it does not know
+// to cost a question to the store: a new key works at once in every process, and a
+// flood of invented ones costs ten questions a second.
+const unknownGap = 100 * time.Millisecond
+
+// fresher is a view of the store as it is now, for a credential that seen does not
+// know; false where there is none that differs. It waits for one refresh.
+func (d *Directory) fresher(ctx context.Context, seen *view) (*view, time.Time, bool) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.MaxWait)
+	defer cancel()
+	asked := d.now()
+	for {
+		r := d.round.Load()
+		now := d.now()
+		if s := d.current.Load(); s != nil && now.Sub(s.asOf) < unknownGap || s != nil && s.asOf.After(asked) {
+			return s.view, now, s.view != seen && d.usable(s, now)
+		}
+		d.Notify()
+		select {
+		case <-r.done:
+			if r.err != nil {
+				return nil, now, false
+			}
+		case <-ctx.Done():
+			return nil, now, false
+		}
+	}
+}
+
 // await asks for a refresh and waits for one that gives a usable snapshot, at
 // most MaxWait.
 func (d *Directory) await(ctx context.Context) (*view, time.Time, error) {

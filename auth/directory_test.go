@@ -53,6 +53,46 @@ func TestACreatedKeyWorksAtOnceInItsProcess(t *testing.T) {
 	}
 }
 
+// The first thing a new user does: make a key with the command, and send with it.
+func TestAKeyMadeElsewhereWorksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here := started(t, auth.Config{})
+		there := newProcess(t, here.store, auth.Config{RefreshInterval: time.Hour, MaxStaleness: time.Hour})
+		there.run(t)
+		here.organization(t, 7)
+		for range 5 {
+			time.Sleep(time.Second)
+			k := here.key(t, 7, auth.KeyRequest{})
+			if !there.accepts(t, k.Key) {
+				t.Fatal("a key made elsewhere a moment ago is refused")
+			}
+		}
+	})
+}
+
+// Invented keys, well-formed, do not reach the store one by one.
+func TestAFloodOfUnknownKeysAsksTheStoreTenTimesASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := credentials.NewMemory()
+		p := newProcess(t, store, auth.Config{RefreshInterval: time.Hour, MaxStaleness: time.Hour})
+		p.run(t)
+		other := started(t, auth.Config{})
+		other.organization(t, 7)
+		unknown := other.key(t, 7, auth.KeyRequest{}).Key
+		time.Sleep(time.Second)
+		before := store.Calls("Stamp")
+		for range 1000 {
+			time.Sleep(time.Millisecond)
+			if p.accepts(t, unknown) {
+				t.Fatal("an unknown key is accepted")
+			}
+		}
+		if asked := store.Calls("Stamp") - before; asked > 11 {
+			t.Errorf("1000 unknown keys within a second asked the store %d times", asked)
+		}
+	})
+}
+
 // Promise: within 2 seconds everywhere, by polling alone.
 func TestARevocationHoldsEverywhereWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

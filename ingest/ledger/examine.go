@@ -29,6 +29,7 @@ type Facts struct {
 // Examine looks at the Redis of cfg once, without a ledger and without writing.
 func Examine(ctx context.Context, cfg Config) (f Facts, err error) {
 	cfg.setDefaults()
+	quiet()
 	client := redis.NewClient(&redis.Options{
 		Addr: cfg.Addr, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS, Dialer: cfg.Dial,
 		Protocol: 2, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, ContextTimeoutEnabled: true,
