@@ -71,11 +71,18 @@ func (db *DB) SaveReceipts(ctx context.Context, receipts []leadevents.Receipt) e
 }
 
 func (db *DB) saveRejects(ctx context.Context, receipts []leadevents.Receipt) error {
+	total := 0
+	for i := range receipts {
+		total += len(receipts[i].Rejects)
+	}
+	if total == 0 {
+		return nil
+	}
 	var (
-		orgs, batches []uint64
-		positions     []uint32
-		phones        []*string
-		reasons       []string
+		orgs, batches = make([]uint64, 0, total), make([]uint64, 0, total)
+		positions     = make([]uint32, 0, total)
+		phones        = make([]*string, 0, total)
+		reasons       = make([]string, 0, total)
 	)
 	for i := range receipts {
 		for j := range receipts[i].Rejects {
@@ -88,9 +95,6 @@ func (db *DB) saveRejects(ctx context.Context, receipts []leadevents.Receipt) er
 			}
 			phones, reasons = append(phones, phone), append(reasons, reject.Reason)
 		}
-	}
-	if len(orgs) == 0 {
-		return nil
 	}
 	return db.insertColumns(ctx, `INSERT INTO batch_rejects (organization_id, batch_id, position, phone, reason)`,
 		orgs, batches, positions, phones, reasons)
