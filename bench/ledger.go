@@ -94,9 +94,9 @@ func memoryLoads(now leadevents.Millis) []memoryLoad {
 
 var memoryLayouts = []layout{
 	{plain: true},
-	{width: 22, bits: 6}, // the ledger's defaults
+	{width: 22, bits: 6},
 	{width: 24, bits: 3},
-	{width: 26, bits: 3},
+	{width: 26, bits: 3}, // the ledger's defaults
 	{width: 28, bits: 4},
 	{generation: true, bits: 8},
 }

@@ -116,7 +116,7 @@ func (b *ledgerBench) openLedger(ctx context.Context, s *stores, bits uint) (*le
 // timeCall takes one call of one event type through the three steps.
 func (b *ledgerBench) timeCall(ctx context.Context, a arrangement, w *wire, eventType string, seed uint64) ([]time.Duration, error) {
 	// Five minutes within one slot of the ledger's default width.
-	const slot = leadevents.Millis(1 << 22)
+	const slot = leadevents.Millis(1 << 26)
 	from := (leadevents.MillisOf(time.Now()) - slot) / slot * slot
 	g, err := loadgen.New(loadgen.Config{
 		Seed: seed, Org: 42, EventTypes: []string{eventType},

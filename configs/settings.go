@@ -125,8 +125,8 @@ type Ledger struct {
 	Margin time.Duration `key:"margin" default:"5s" range:"10ms..10m"`
 	// SlotWidth and SlotBits lay the keys out in buckets: one holds the keys of
 	// one type within 2^SlotWidth ms, one of 2^SlotBits by phone.
-	SlotWidth int `key:"slot_width" default:"22" range:"10..24"`
-	SlotBits  int `key:"slot_bits" default:"6" range:"0..12"`
+	SlotWidth int `key:"slot_width" default:"26" range:"10..28"`
+	SlotBits  int `key:"slot_bits" default:"3" range:"0..12"`
 	// ChunkKeys is how many keys one call to Redis carries.
 	ChunkKeys int `key:"chunk_keys" default:"1000" range:"1..2000"`
 	// Connections is how many calls of one request are on their way at once.

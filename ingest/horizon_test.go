@@ -157,7 +157,7 @@ func TestFaultTheLayoutIsChanged(t *testing.T) {
 	h := w.process.history()
 	w.process.stop()
 	w.survives(h, func() {
-		w.stores.ledger.SlotBits = 3
+		w.stores.ledger.SlotBits = 5
 		w.process = w.start(t)
 	}, "layout")
 }

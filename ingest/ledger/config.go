@@ -35,8 +35,8 @@ type Config struct {
 	// SlotWidth and SlotBits lay out the keys: a bucket holds the keys of one
 	// type whose time lies in one slot of 2^SlotWidth ms, split in 2^SlotBits by
 	// phone. Changing either makes the ledger rebuild itself.
-	SlotWidth uint // default 22 (70 minutes)
-	SlotBits  uint // default 6 (64 buckets)
+	SlotWidth uint // default 26 (18.6 hours)
+	SlotBits  uint // default 3 (8 buckets)
 
 	ChunkKeys   int           // keys a script call, default 1,000: about a millisecond of Redis' one thread
 	Connections int           // calls of one request in flight at once, default 2
@@ -57,8 +57,8 @@ func (c *Config) setDefaults() {
 	c.Deadline = or(c.Deadline, 30*time.Second)
 	c.ShortHorizon = or(c.ShortHorizon, 10*time.Minute)
 	c.Margin = or(c.Margin, min(5*time.Second, c.ShortHorizon/10, c.Horizon/10))
-	c.SlotWidth = or(c.SlotWidth, 22)
-	c.SlotBits = or(c.SlotBits, 6)
+	c.SlotWidth = or(c.SlotWidth, 26)
+	c.SlotBits = or(c.SlotBits, 3)
 	c.ChunkKeys = or(c.ChunkKeys, 1000)
 	c.Connections = or(c.Connections, 2)
 	c.Timeout = or(c.Timeout, 5*time.Second)
@@ -83,8 +83,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("ledger.horizon is %s: it must be at least ledger.short_horizon (%s)", c.Horizon, c.ShortHorizon)
 	case c.Margin >= c.ShortHorizon || c.Margin < 0:
 		return fmt.Errorf("ledger.margin is %s: it must lie below ledger.short_horizon (%s)", c.Margin, c.ShortHorizon)
-	case c.SlotWidth < 10 || c.SlotWidth > 24:
-		return fmt.Errorf("ledger.slot_width is %d: 10 to 24 are possible (2^n ms a slot; three bytes hold the place within it)", c.SlotWidth)
+	case c.SlotWidth < 10 || c.SlotWidth > 28:
+		return fmt.Errorf("ledger.slot_width is %d: 10 to 28 are possible (2^n ms a slot: a second to three days)", c.SlotWidth)
 	case c.SlotBits > 12:
 		return fmt.Errorf("ledger.slot_bits is %d: 0 to 12 are possible", c.SlotBits)
 	case c.ChunkKeys < 1 || c.ChunkKeys > 2000:

@@ -8,20 +8,24 @@ import (
 )
 
 // fieldBytes is a key's place in its bucket: the phone (8 bytes) and the
-// milliseconds since the slot's start (3 bytes, hence SlotWidth ≤ 24). With the
-// bucket's name, which holds organization, slot and event type in clear, it is
-// the exact key again: nothing is hashed into it, so nothing can collide.
-const fieldBytes = 11
+// milliseconds since the slot's start (4 bytes). With the bucket's name, which
+// holds organization, slot and event type in clear, it is the exact key again:
+// nothing is hashed into it, so nothing can collide.
+const fieldBytes = 12
 
 // layout is how keys become buckets and fields. Measured (make bench-ledger,
-// bench/RESULTS.md): plain keys with SET NX GET PXAT cost 165 bytes and one
-// command each; these buckets cost about 30 bytes at 12 to 128 keys a bucket
-// (listpack), 80 beyond (hash table), and the same work takes a third of the
-// time, since one HMGET and one HSET serve a whole bucket. A bucket of a single
-// key saves nothing: a call that spreads thin over years costs 165 bytes a key.
-// The price: expiry is per bucket. A key may stay a slot longer than it must,
-// and one beyond the horizon as long as its bucket gets new keys, which is
-// harmless for the counts: presence only ever means "stored".
+// bench/RESULTS.md): plain keys with SET NX GET PXAT cost 164 to 193 bytes and one
+// command each; buckets cost about 30 bytes a key at 12 to 128 keys (listpack),
+// 80 beyond (hash table), and the same work takes a third of the time, since one
+// HMGET and one HSET serve a whole bucket. Slots of 70 minutes in 64 parts were
+// smaller for thin live streams (44 to 78 bytes), but a backfill spread over five
+// years left each key alone in its bucket, which saves nothing: 165 bytes. Slots
+// of 18.6 hours in 8 parts stay below 85 for every load tried; wider ones keep
+// live keys for days longer than they must.
+//
+// The price: expiry is per bucket. A key may stay a slot longer than it must, and
+// one beyond the horizon as long as its bucket gets new keys, which is harmless
+// for the counts: presence only ever means "stored".
 type layout struct {
 	prefix      string // with the era
 	width, bits uint
@@ -112,8 +116,7 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 
 func (l layout) putField(b []byte, key *leadevents.Key) {
 	binary.BigEndian.PutUint64(b, uint64(key.Phone))
-	offset := uint64(key.OccurredAt) & (1<<l.width - 1)
-	b[8], b[9], b[10] = byte(offset>>16), byte(offset>>8), byte(offset)
+	binary.BigEndian.PutUint32(b[8:], uint32(uint64(key.OccurredAt)&(1<<l.width-1)))
 }
 
 // sub spreads phones over the buckets of a slot (the finalizer of SplitMix64:

@@ -18,7 +18,7 @@ func testLayout(width, bits uint) layout {
 func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	types := []string{"a", "A", "a:1", "1:a", "", "0", ":", "a:", strings.Repeat("é", 128), "nul\x00"}
-	for _, shape := range [][2]uint{{10, 0}, {22, 6}, {24, 12}} {
+	for _, shape := range [][2]uint{{10, 0}, {26, 3}, {28, 12}} {
 		l := testLayout(shape[0], shape[1])
 		keys := make([]leadevents.Key, 0, 20_000)
 		have := map[leadevents.Key]bool{}
@@ -101,7 +101,7 @@ func BenchmarkPlan50000(b *testing.B) {
 	for i := range keys {
 		keys[i] = leadevents.Key{Org: 42, EventType: "webinar_attended", Phone: leadevents.Phone(10_000_000_000 + random.Uint64N(90_000_000_000)), OccurredAt: 1_760_000_000_000 + leadevents.Millis(random.IntN(600_000))}
 	}
-	l := testLayout(22, 6)
+	l := testLayout(26, 3)
 	b.ReportAllocs()
 	for b.Loop() {
 		l.plan(keys, 1000)
