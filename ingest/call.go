@@ -57,6 +57,7 @@ func (c *Call) receipt(state leadevents.BatchState, at leadevents.Millis) leadev
 		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects),
 		CreatedAt: leadevents.MillisOf(c.begun), FinishedAt: at,
 	}
+	r.Rejects = make([]leadevents.RowReject, 0, len(c.Rejects))
 	for _, reject := range c.Rejects {
 		r.Rejects = append(r.Rejects, leadevents.RowReject(reject))
 	}

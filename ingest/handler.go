@@ -79,6 +79,11 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		return err
 	}
 	defer body.Release()
+	pass, err := h.ingester.gate.enter(ctx, body)
+	if err != nil {
+		return err
+	}
+	defer pass.leave()
 	if request.Signature != "" {
 		request.Body = body.Raw()
 		request.Organization = func() (leadevents.OrgID, bool) {
@@ -102,6 +107,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 
 	plain, err := body.Decoded(MaxBodyBytes)
 	if err != nil {
+		return err
+	}
+	if err := pass.settle(ctx, len(plain)); err != nil {
 		return err
 	}
 	decoder := h.decoders.Get().(*Decoder)

@@ -85,6 +85,7 @@ type Ingester struct {
 	small   chan *Call
 	bulk    chan struct{} // a place for each big call that runs or waits
 	running chan struct{} // a place for each big call that runs
+	gate    *gate         // large bodies come through it before they are decoded
 
 	mu       sync.RWMutex
 	closed   bool
@@ -103,6 +104,7 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 		bulk:    make(chan struct{}, cfg.BulkLanes+cfg.BulkQueue),
 		running: make(chan struct{}, cfg.BulkLanes),
 	}
+	in.gate = newGate(cfg.BulkLanes, in.Drain())
 	in.metrics = newMetrics(cfg.Metrics, in)
 	in.life, in.stop = context.WithCancel(context.Background())
 	in.gatherer.Go(in.gather)

@@ -34,6 +34,7 @@ again, also after a crash; only one dev at a time can run on a folder.`,
 		if err != nil {
 			return err
 		}
+		app.LimitMemory(loaded.Settings)
 		return app.Dev(cmd.Context(), loaded.Settings, app.DevOptions{DataDir: dir, Out: cmd.OutOrStdout(), Log: log})
 	}
 	return cmd

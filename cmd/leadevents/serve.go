@@ -30,6 +30,7 @@ and answered, then it stops. A second signal ends it at once.`,
 		if err != nil {
 			return err
 		}
+		app.LimitMemory(loaded.Settings)
 		return app.Serve(cmd.Context(), loaded.Settings, log)
 	}
 	return cmd

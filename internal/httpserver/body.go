@@ -108,6 +108,9 @@ func (b *Body) Raw() []byte {
 	return b.raw.b[:b.rawLen]
 }
 
+// Encoded tells whether the body is compressed.
+func (b *Body) Encoded() bool { return b.encoding != identity }
+
 // Decoded is the body without its Content-Encoding, up to limit bytes; it is
 // Raw if it has none. Over limit is 413 body_too_large, what cannot be
 // decompressed 400 invalid_json, no memory for it 503. It is valid until
