@@ -284,14 +284,14 @@ func TestBodyMemoryIsBounded(t *testing.T) {
 }
 
 func TestAStreamMayTakeLongerThanOneBodyTimeout(t *testing.T) {
-	f := start(t, func(c *Config) { c.BodyTimeout = 200 * time.Millisecond }, echoRoutes(1))
+	f := start(t, func(c *Config) { c.BodyTimeout = time.Second }, echoRoutes(1))
 	data := noise(6 << 20)
 	slow := func(yield func([]byte) bool) {
 		for i := range 6 {
 			if !yield(data[i<<20 : (i+1)<<20]) {
 				return
 			}
-			time.Sleep(60 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond) // a busy machine may add as much again, twice
 		}
 	}
 	r, w := io.Pipe()
@@ -308,7 +308,7 @@ func TestAStreamMayTakeLongerThanOneBodyTimeout(t *testing.T) {
 	if a.status != 200 || a.body != sum(bytes.NewReader(data)) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if d := time.Since(started); d < 300*time.Millisecond {
+	if d := time.Since(started); d < time.Second {
 		t.Errorf("took only %s: nothing was proven", d)
 	}
 }
