@@ -3,7 +3,6 @@ package clickhouse
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -69,21 +68,9 @@ func (db *DB) Kill(ctx context.Context, queryID string) error {
 	return nil
 }
 
-// spreadKeys is the time between the first and the last key beyond which reading
-// the rows outweighs preparing the join: see keys_find_spread.sql.
-const spreadKeys = 30 * 24 * time.Hour
-
-// findKeysQuery chooses the faster of the two documents of the cold check.
-func findKeysQuery(occurredAt []int64) string {
-	if len(occurredAt) > 0 && slices.Max(occurredAt)-slices.Min(occurredAt) > spreadKeys.Milliseconds() {
-		return "keys_find_spread"
-	}
-	return "keys_find"
-}
-
 // FindKeys reads every stored version of the given keys, which belong to one
 // type of one organization. The answer is in no order. Memory is bounded by the
-// keys (50,000 in a call: 6 to 19 MiB at the server, whatever is stored), and
+// keys (50,000 in a call: 6 to 10 MiB at the server, whatever is stored), and
 // one row a stored version here.
 func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error) {
 	table, err := ext.NewTable("keys",
@@ -102,7 +89,7 @@ func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType stri
 		"organization": strconv.FormatUint(uint64(org), 10),
 		"event_type":   eventType,
 	}), clickhouse.WithExternalTable(table))
-	result, err := db.conn.Query(ctx, sqlText(findKeysQuery(occurredAt)))
+	result, err := db.conn.Query(ctx, sqlText("keys_find"))
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("find %d keys: %w", len(phones), err))
 	}
