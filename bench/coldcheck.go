@@ -199,19 +199,22 @@ func (b *coldCheckBench) compare(ctx context.Context, r *report, title string, k
 	}
 	var rows [][]string
 	for n, w := range ways {
-		var memory, read, marks uint64
-		err := conn.QueryRow(ctx, fmt.Sprintf(`SELECT toUInt64(max(memory_usage)), toUInt64(max(read_rows)), toUInt64(max(ProfileEvents['SelectedMarks']))
-			FROM system.query_log WHERE type = 'QueryFinish' AND startsWith(query_id, '%s') AND is_initial_query`, coldID(title, n, -1))).Scan(&memory, &read, &marks)
+		var (
+			memory, read, marks uint64
+			cpu                 float64 // ms a round
+		)
+		err := conn.QueryRow(ctx, fmt.Sprintf(`SELECT toUInt64(max(memory_usage)), toUInt64(max(read_rows)), toUInt64(max(ProfileEvents['SelectedMarks'])), sum(ProfileEvents['UserTimeMicroseconds'] + ProfileEvents['SystemTimeMicroseconds']) / 1000 / %d
+			FROM system.query_log WHERE type = 'QueryFinish' AND startsWith(query_id, '%s') AND is_initial_query`, b.rounds+1, coldID(title, n, -1))).Scan(&memory, &read, &marks, &cpu)
 		if err != nil {
 			return fmt.Errorf("read the query log: %w", err)
 		}
 		rows = append(rows, []string{
 			w.name, samples[w.name].String(), ratio(samples[w.name].median(), samples[ways[0].name].median()),
-			fmt.Sprintf("%.1f", float64(memory)/(1<<20)), fmt.Sprintf("%.2f", float64(read)/1e6), strconv.FormatUint(marks, 10),
+			fmt.Sprintf("%.0f", cpu), fmt.Sprintf("%.1f", float64(memory)/(1<<20)), fmt.Sprintf("%.2f", float64(read)/1e6), strconv.FormatUint(marks, 10),
 		})
 	}
 	r.linef("\n%s, %d rounds:", title, b.rounds)
-	r.table([]string{"", "ms", "× ours", "peak MiB", "million rows read", "marks"}, rows)
+	r.table([]string{"", "ms", "× ours", "CPU ms", "peak MiB", "million rows read", "marks"}, rows)
 	return nil
 }
 
