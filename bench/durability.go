@@ -42,7 +42,7 @@ type durable struct {
 }
 
 var durables = []durable{
-	{"default: survives SIGKILL of anything", false, "everysec"},
+	{"default: no fsync, everysec", false, "everysec"},
 	{"clickhouse.fsync", true, "everysec"},
 	{"Redis appendfsync always", false, "always"},
 	{"both", true, "always"},
