@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,8 @@ type DB struct {
 	conn     driver.Conn
 	database string
 	dials    atomic.Uint64
+
+	lingering sync.WaitGroup // connections that are closed here and not yet there
 }
 
 // Open makes the pool; it connects on first use, so it does not fail because a
@@ -69,10 +72,11 @@ func Open(cfg Config) (*DB, error) {
 		Auth: clickhouse.Auth{Database: cfg.Database, Username: cfg.User, Password: cfg.Password},
 		DialContext: func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, addr)
-			if err == nil {
-				db.dials.Add(1)
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			db.dials.Add(1)
+			return polite(conn, &db.lingering), nil
 		},
 		TLS:             cfg.TLS,
 		DialTimeout:     or(cfg.DialTimeout, 2*time.Second),
@@ -98,7 +102,11 @@ func Open(cfg Config) (*DB, error) {
 }
 
 // Close closes the connections; what is under way fails.
-func (db *DB) Close() error { return db.conn.Close() }
+func (db *DB) Close() error {
+	err := db.conn.Close()
+	db.lingering.Wait() // bounded by lingerLimit
+	return err
+}
 
 // Conn is the pool itself, for schema.Migrate and for `check`.
 func (db *DB) Conn() driver.Conn { return db.conn }

@@ -1,0 +1,130 @@
+package clickhouse
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"leadevents/internal/storetest"
+)
+
+// Closing a socket with unread bytes resets it, and the embedded engine aborts on
+// a reset that it meets while it waits for a query.
+func TestClosedConnectionsAreNotReset(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	var lingering sync.WaitGroup
+	defer lingering.Wait()
+	for _, unread := range []int{1, 4 << 20} {
+		ended := make(chan error, 1)
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, err = conn.Write(make([]byte, 1+unread))
+			_, end := conn.Read(make([]byte, 1))
+			if end == io.EOF {
+				end = nil
+			}
+			ended <- errors.Join(err, end)
+		}()
+		plain, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := polite(plain, &lingering)
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a read after the close: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("%d bytes unread: the server has seen %v", unread, err)
+		}
+	}
+}
+
+// A read that waits is ended by the close, as with any connection.
+func TestACloseEndsAReadThatWaits(t *testing.T) {
+	here, there := tcpPair(t)
+	var lingering sync.WaitGroup
+	defer lingering.Wait()
+	defer func() { _ = there.Close() }()
+	conn := polite(here, &lingering)
+	ended := make(chan error)
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		ended <- err
+	}()
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("it has read something")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the read still waits")
+	}
+}
+
+func tcpPair(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if here, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if there, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return here, there
+}
+
+// The engine is left in the moment between two of its answers, with one unread.
+func TestTheEngineOutlivesConnectionsThatAreClosedEarly(t *testing.T) {
+	engine := storetest.OwnClickHouse(t)
+	before := engine.Endpoint()
+	text := func(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	const revision = 54460
+	hello := text([]byte{0}, "test")
+	hello = binary.AppendUvarint(append(hello, 1, 0), revision)
+	hello = text(text(text(hello, storetest.OwnDatabase), before.User), before.Password)
+
+	var lingering sync.WaitGroup
+	for range 100 {
+		plain, err := net.Dial("tcp", before.Native)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := polite(plain, &lingering)
+		_, wrote := conn.Write(hello)
+		_, read := conn.Read(make([]byte, 4096))
+		_, pinged := conn.Write([]byte{0 /* the end of the greeting: no quota key */, 4 /* ping */})
+		if err := errors.Join(wrote, read, pinged, conn.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lingering.Wait()
+	if _, err := engine.Exec(t.Context(), "SELECT 1"); err != nil || engine.Endpoint().PID != before.PID {
+		t.Errorf("the engine was process %d and is %d: %v", before.PID, engine.Endpoint().PID, err)
+	}
+}
