@@ -43,3 +43,29 @@ type IdempotencyRecord struct {
 	BodyHash  [16]byte
 	CreatedAt Millis
 }
+
+// BatchFilter says which batches are asked for; zero values ask for all.
+type BatchFilter struct {
+	From, To       Millis // created at; To is not included, zero for no end
+	EventType      string
+	State          BatchState
+	KeyID          string
+	BodyHash       *[16]byte
+	IdempotencyKey string
+}
+
+// Holds says whether a receipt meets the filter.
+func (f BatchFilter) Holds(r Receipt) bool {
+	return r.CreatedAt >= f.From && (f.To == 0 || r.CreatedAt < f.To) &&
+		(f.EventType == "" || f.EventType == r.EventType) &&
+		(f.State == "" || f.State == r.State) &&
+		(f.KeyID == "" || f.KeyID == r.KeyID) &&
+		(f.BodyHash == nil || *f.BodyHash == r.BodyHash) &&
+		(f.IdempotencyKey == "" || f.IdempotencyKey == r.IdempotencyKey)
+}
+
+// BatchPosition is a place in the list of batches, newest first; zero is its begin.
+type BatchPosition struct {
+	CreatedAt Millis
+	Batch     BatchID
+}

@@ -248,11 +248,12 @@ func (d *Directory) look(ctx context.Context) (*view, time.Time, error) {
 
 // unknownGap is how old a snapshot must be for a credential that it does not know
 // to cost a question to the store: a new key works at once in every process, and a
-// flood of invented ones costs ten questions a second.
+// flood of invented ones costs the store some twenty questions a second, whatever its size.
 const unknownGap = 100 * time.Millisecond
 
 // fresher is a view of the store as it is now, for a credential that seen does not
-// know; false where there is none that differs. It waits for one refresh.
+// know; false where there is none that differs. It waits for one refresh that
+// began after it was asked.
 func (d *Directory) fresher(ctx context.Context, seen *view) (*view, time.Time, bool) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.MaxWait)
 	defer cancel()
@@ -260,8 +261,15 @@ func (d *Directory) fresher(ctx context.Context, seen *view) (*view, time.Time, 
 	for {
 		r := d.round.Load()
 		now := d.now()
-		if s := d.current.Load(); s != nil && now.Sub(s.asOf) < unknownGap || s != nil && s.asOf.After(asked) {
+		s := d.current.Load()
+		if s != nil && s.asOf.After(asked) {
 			return s.view, now, s.view != seen && d.usable(s, now)
+		}
+		if s != nil && now.Sub(s.asOf) < unknownGap {
+			if !sleep(ctx, unknownGap-now.Sub(s.asOf)) {
+				return nil, now, false
+			}
+			continue
 		}
 		d.Notify()
 		select {

@@ -71,7 +71,7 @@ func TestAKeyMadeElsewhereWorksAtOnce(t *testing.T) {
 }
 
 // Invented keys, well-formed, do not reach the store one by one.
-func TestAFloodOfUnknownKeysAsksTheStoreTenTimesASecond(t *testing.T) {
+func TestAFloodOfUnknownKeysHardlyReachesTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := credentials.NewMemory()
 		p := newProcess(t, store, auth.Config{RefreshInterval: time.Hour, MaxStaleness: time.Hour})
@@ -81,13 +81,17 @@ func TestAFloodOfUnknownKeysAsksTheStoreTenTimesASecond(t *testing.T) {
 		unknown := other.key(t, 7, auth.KeyRequest{}).Key
 		time.Sleep(time.Second)
 		before := store.Calls("Stamp")
+		var flood sync.WaitGroup
 		for range 1000 {
 			time.Sleep(time.Millisecond)
-			if p.accepts(t, unknown) {
-				t.Fatal("an unknown key is accepted")
-			}
+			flood.Go(func() {
+				if p.accepts(t, unknown) {
+					t.Error("an unknown key is accepted")
+				}
+			})
 		}
-		if asked := store.Calls("Stamp") - before; asked > 11 {
+		flood.Wait()
+		if asked := store.Calls("Stamp") - before; asked > 25 { // ten rounds, each of which may meet one that was under way
 			t.Errorf("1000 unknown keys within a second asked the store %d times", asked)
 		}
 	})

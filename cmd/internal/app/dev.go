@@ -88,7 +88,7 @@ func Dev(ctx context.Context, s configs.Settings, o DevOptions) (err error) {
 
 	// Only now: dev.json means "ready". Withdrawn as the first step of the stop.
 	err = d.record.publish(func(f *devFile) {
-		f.URL, f.OrganizationID, f.APIKey = url(srv.listener), devOrg, key.Reveal()
+		f.URL, f.OrganizationID, f.APIKey = addressOf(srv.listener), devOrg, key.Reveal()
 		f.OperatorToken = d.settings.OperatorToken.Reveal()
 		f.ClickHouse.Database, f.PID = d.settings.ClickHouse.Database, os.Getpid()
 	})

@@ -19,7 +19,8 @@ const (
 )
 
 // prove makes the organizations and gives the sender every credential that a
-// request may come with: apiKey (42), narrow (42, without ingest), other (43's
+// request may come with: apiKey (42), narrow (42, query alone),
+// ingestOnly (42), other (43's
 // key), hmac (43), badSignature,
 // revoked, malformed, none.
 //
@@ -49,6 +50,11 @@ func prove(t *testing.T, s *configs.Settings, to *sender) {
 		t.Fatal(err)
 	}
 	to.credentials["narrow"] = bearer(narrow.Key)
+	ingestOnly, err := credentials.CreateKey(ctx, keyOrg, auth.KeyRequest{Name: "ingest only", Scopes: auth.Scopes(auth.Ingest)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["ingestOnly"] = bearer(ingestOnly.Key)
 	other, err := credentials.CreateOrganization(ctx, "by signature", hmacOrg)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"leadevents/ingest"
 	"leadevents/ingest/ledger"
 	"leadevents/internal/httpserver"
+	"leadevents/query"
 )
 
 // How long parts other than HTTP may take to stop. They are bounded by deadlines
@@ -50,7 +51,7 @@ func Serve(ctx context.Context, s configs.Settings, log *slog.Logger) (err error
 		return err
 	}
 	srv.serve(g, s)
-	log.Info("ready", "url", url(srv.listener), "clickhouse", s.ClickHouse.Addrs, "redis", s.Redis.Addr)
+	log.Info("ready", "url", addressOf(srv.listener), "clickhouse", s.ClickHouse.Addrs, "redis", s.Redis.Addr)
 	return g.wait(ctx)
 }
 
@@ -147,6 +148,8 @@ func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*h
 func (srv *server) route() {
 	app := srv.http.App()
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
+	batches := query.NewBatches(srv.db, func() leadevents.Millis { return leadevents.MillisOf(time.Now()) })
+	query.NewBatchHandler(batches, srv.credentials.Directory).Register(app)
 }
 
 // observe tells /readyz of both stores. A ledger that is suspect or rebuilding is
@@ -186,8 +189,8 @@ func (srv *server) serve(g *group, s configs.Settings) {
 	})
 }
 
-// url is where clients on this machine reach the listener.
-func url(l net.Listener) string {
+// addressOf is where clients on this machine reach the listener.
+func addressOf(l net.Listener) string {
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
 		return "http://" + l.Addr().String()

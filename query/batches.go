@@ -1,0 +1,122 @@
+package query
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"leadevents"
+)
+
+// Store holds the truth (ClickHouse). Its errors are *leadevents.Error or bugs.
+type Store interface {
+	// Receipt reads a batch's receipt with its first rejects; false if there is none.
+	Receipt(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID, rejects int) (leadevents.Receipt, bool, error)
+	// Receipts reads receipts without their rejects, newest first, at most limit.
+	Receipts(ctx context.Context, org leadevents.OrgID, which leadevents.BatchFilter, after leadevents.BatchPosition, limit int) ([]leadevents.Receipt, error)
+	// FindIdempotencyKey reads which batch answers for a key, created at or
+	// after since.
+	FindIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, since leadevents.Millis) (leadevents.IdempotencyRecord, bool, error)
+}
+
+// Limits of the list.
+const (
+	MaxBatches     = 1000
+	DefaultBatches = 100
+)
+
+// Batches answers for ingest calls.
+type Batches struct {
+	store Store
+	now   func() leadevents.Millis
+}
+
+// NewBatches makes it; now is the clock by which Idempotency-Keys are forgotten.
+func NewBatches(store Store, now func() leadevents.Millis) *Batches {
+	return &Batches{store: store, now: now}
+}
+
+// Batch reads one with up to rejects of its rejects. An unknown id and another
+// organization's are the same 404.
+func (b *Batches) Batch(ctx context.Context, org leadevents.OrgID, id string, rejects int) (leadevents.Receipt, error) {
+	batch, err := leadevents.ParseBatchID(id)
+	if err != nil {
+		return leadevents.Receipt{}, errNoBatch
+	}
+	receipt, found, err := b.store.Receipt(ctx, org, batch, rejects)
+	if err == nil && !found {
+		err = errNoBatch
+	}
+	return receipt, err
+}
+
+var errNoBatch = leadevents.Errorf(leadevents.NotFound, "there is no batch of that id: it is not one of this organization's, or its call was never answered 200")
+
+// List reads batches, newest first, and the position to go on from; zero at the
+// end. A call that began under an Idempotency-Key and has no receipt yet is shown
+// as running where that key is asked for.
+func (b *Batches) List(ctx context.Context, org leadevents.OrgID, which leadevents.BatchFilter, after leadevents.BatchPosition, limit int) ([]leadevents.Receipt, leadevents.BatchPosition, error) {
+	receipts, err := b.store.Receipts(ctx, org, which, after, limit+1)
+	if err != nil {
+		return nil, leadevents.BatchPosition{}, err
+	}
+	if len(receipts) > limit {
+		receipts = receipts[:limit]
+		last := receipts[limit-1]
+		return receipts, leadevents.BatchPosition{CreatedAt: last.CreatedAt, Batch: last.Batch}, nil
+	}
+	if which.IdempotencyKey == "" || len(receipts) > 0 || after != (leadevents.BatchPosition{}) {
+		return receipts, leadevents.BatchPosition{}, nil
+	}
+	record, found, err := b.store.FindIdempotencyKey(ctx, org, which.IdempotencyKey, b.now()-24*60*60*1000)
+	running := leadevents.Receipt{
+		Batch: record.Batch, Org: org, State: leadevents.BatchRunning, IdempotencyKey: which.IdempotencyKey,
+		BodyHash: record.BodyHash, CreatedAt: record.CreatedAt,
+	}
+	if err != nil || !found || !which.Holds(running) {
+		return nil, leadevents.BatchPosition{}, err
+	}
+	return []leadevents.Receipt{running}, leadevents.BatchPosition{}, nil
+}
+
+// ParseBodyHash reads a SHA-256 in hex, whole (64 digits) or its first half (32),
+// which is what receipts keep.
+func ParseBodyHash(s string) (*[16]byte, error) {
+	raw, err := hex.DecodeString(s)
+	if err != nil || (len(raw) != 16 && len(raw) != 32) {
+		return nil, leadevents.Errorf(leadevents.InvalidRequest, "bodySha256 must be the body's SHA-256 in hex: 64 digits, or the first 32 of them")
+	}
+	hash := [16]byte(raw[:16])
+	return &hash, nil
+}
+
+// cursor is the position as a cursor, opaque to clients. It holds the
+// organization, so that another one's is refused rather than misread.
+func cursor(org leadevents.OrgID, p leadevents.BatchPosition) string {
+	if p == (leadevents.BatchPosition{}) {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "b1.%d.%d.%d", org, p.CreatedAt, p.Batch))
+}
+
+// parseBatchCursor reads what cursor wrote for the same organization.
+func parseBatchCursor(org leadevents.OrgID, s string) (leadevents.BatchPosition, error) {
+	refused := leadevents.Errorf(leadevents.InvalidRequest, "cursor is not one that this list gave: pass on nextCursor as it came")
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	parts := strings.Split(string(text), ".")
+	if err != nil || len(parts) != 4 || parts[0] != "b1" || parts[1] != org.String() {
+		return leadevents.BatchPosition{}, refused
+	}
+	at, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || at < 0 {
+		return leadevents.BatchPosition{}, refused
+	}
+	batch, err := leadevents.ParseBatchID(parts[3])
+	if err != nil {
+		return leadevents.BatchPosition{}, refused
+	}
+	return leadevents.BatchPosition{CreatedAt: leadevents.Millis(at), Batch: batch}, nil
+}

@@ -1,0 +1,239 @@
+package query
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"leadevents"
+	"leadevents/auth"
+	"leadevents/internal/httpserver"
+)
+
+// BatchHandler serves GET /api/v1/batches and what lies below it.
+type BatchHandler struct {
+	batches   *Batches
+	directory *auth.Directory
+}
+
+// NewBatchHandler makes the handler.
+func NewBatchHandler(batches *Batches, directory *auth.Directory) *BatchHandler {
+	return &BatchHandler{batches: batches, directory: directory}
+}
+
+// Register adds the endpoints.
+func (h *BatchHandler) Register(router fiber.Router) {
+	router.Get("/api/v1/batches", h.list)
+	router.Get("/api/v1/batches/:batchId", h.get)
+	router.Get("/api/v1/batches/:batchId/rejects", h.rejects)
+}
+
+// batchJSON is a receipt as clients see it.
+type batchJSON struct {
+	Batch          string                `json:"batchId"`
+	State          leadevents.BatchState `json:"state"`
+	EventType      string                `json:"eventType,omitempty"`
+	Received       int                   `json:"received"`
+	Inserted       int                   `json:"inserted"`
+	Duplicates     int                   `json:"duplicates"`
+	Rejected       int                   `json:"rejected"`
+	CreatedAt      string                `json:"createdAt"`
+	FinishedAt     *string               `json:"finishedAt"` // null while it is running
+	Key            string                `json:"keyId,omitempty"`
+	IdempotencyKey string                `json:"idempotencyKey,omitempty"`
+	BodyHash       string                `json:"bodySha256"` // the first half, hex
+}
+
+func shown(r leadevents.Receipt) batchJSON {
+	b := batchJSON{
+		Batch: r.Batch.String(), State: r.State, EventType: r.EventType,
+		Received: r.Received, Inserted: r.Inserted, Duplicates: r.Duplicates, Rejected: r.Rejected,
+		CreatedAt: r.CreatedAt.String(), Key: r.KeyID, IdempotencyKey: r.IdempotencyKey, BodyHash: hex.EncodeToString(r.BodyHash[:]),
+	}
+	if r.FinishedAt != 0 {
+		text := r.FinishedAt.String()
+		b.FinishedAt = &text
+	}
+	return b
+}
+
+// principal is who asks; its organization is the one that is answered for.
+func (h *BatchHandler) principal(c *fiber.Ctx) (auth.Principal, error) {
+	p, err := h.directory.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), auth.Query)
+	if err == nil {
+		httpserver.SetOrganization(c, p.Org)
+	}
+	return p, err
+}
+
+func (h *BatchHandler) get(c *fiber.Ctx) error {
+	p, err := h.principal(c)
+	if err != nil {
+		return err
+	}
+	if _, err := parameters(c); err != nil {
+		return err
+	}
+	id, err := httpserver.Param(c, "batchId")
+	if err != nil {
+		return err
+	}
+	receipt, err := h.batches.Batch(httpserver.Context(c), p.Org, id, 0)
+	if err != nil {
+		return err
+	}
+	return c.JSON(shown(receipt))
+}
+
+// rejectJSON is a line of rejects.
+type rejectJSON struct {
+	Index  int     `json:"index"`
+	Phone  *string `json:"phoneE164"` // null if it was not a string
+	Reason string  `json:"reason"`
+}
+
+// rejects writes all of them. They are held here whole: a call has at most 50,000
+// rows, each reject about a hundred bytes, and so no answer breaks off in between.
+func (h *BatchHandler) rejects(c *fiber.Ctx) error {
+	p, err := h.principal(c)
+	if err != nil {
+		return err
+	}
+	if _, err := parameters(c); err != nil {
+		return err
+	}
+	id, err := httpserver.Param(c, "batchId")
+	if err != nil {
+		return err
+	}
+	const all = 50_000
+	receipt, err := h.batches.Batch(httpserver.Context(c), p.Org, id, all)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	lines := json.NewEncoder(&out)
+	lines.SetEscapeHTML(false)
+	for i := range receipt.Rejects {
+		line := rejectJSON{Index: receipt.Rejects[i].Index, Reason: receipt.Rejects[i].Reason}
+		if receipt.Rejects[i].HasPhone {
+			line.Phone = &receipt.Rejects[i].Phone
+		}
+		if err := lines.Encode(line); err != nil {
+			return err
+		}
+	}
+	end := struct {
+		End     bool `json:"end"`
+		Rejects int  `json:"rejects"`
+	}{true, len(receipt.Rejects)}
+	if err := lines.Encode(end); err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "application/x-ndjson")
+	c.Context().Response.SetBodyRaw(out.Bytes())
+	return nil
+}
+
+func (h *BatchHandler) list(c *fiber.Ctx) error {
+	p, err := h.principal(c)
+	if err != nil {
+		return err
+	}
+	given, err := parameters(c, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	which := leadevents.BatchFilter{EventType: given["eventType"], KeyID: given["keyId"], IdempotencyKey: given["idempotencyKey"]}
+	if which.From, err = moment("from", given["from"]); err != nil {
+		return err
+	}
+	if which.To, err = moment("to", given["to"]); err != nil {
+		return err
+	}
+	if text := given["state"]; text != "" {
+		which.State = leadevents.BatchState(text)
+		if !slices.Contains([]leadevents.BatchState{leadevents.BatchRunning, leadevents.BatchDone, leadevents.BatchUndone}, which.State) {
+			return leadevents.Errorf(leadevents.InvalidRequest, "state must be %s, %s or %s", leadevents.BatchRunning, leadevents.BatchDone, leadevents.BatchUndone)
+		}
+	}
+	if text := given["bodySha256"]; text != "" {
+		if which.BodyHash, err = ParseBodyHash(text); err != nil {
+			return err
+		}
+	}
+	limit := DefaultBatches
+	if text := given["limit"]; text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > MaxBatches {
+			return leadevents.Errorf(leadevents.InvalidRequest, "limit must be 1 to %d", MaxBatches)
+		}
+	}
+	var after leadevents.BatchPosition
+	if text := given["cursor"]; text != "" {
+		if after, err = parseBatchCursor(p.Org, text); err != nil {
+			return err
+		}
+	}
+	receipts, next, err := h.batches.List(httpserver.Context(c), p.Org, which, after, limit)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Batches []batchJSON `json:"batches"`
+		Next    *string     `json:"nextCursor"` // null at the end
+	}{Batches: make([]batchJSON, len(receipts))}
+	for i, r := range receipts {
+		answer.Batches[i] = shown(r)
+	}
+	if text := cursor(p.Org, next); text != "" {
+		answer.Next = &text
+	}
+	return c.JSON(answer)
+}
+
+// parameters reads the query string: only the named ones, each once, none empty.
+// Values are copies.
+func parameters(c *fiber.Ctx, names ...string) (map[string]string, error) {
+	given := map[string]string{}
+	var err error
+	for key, value := range c.Context().QueryArgs().All() {
+		name := string(key)
+		_, twice := given[name]
+		switch {
+		case err != nil:
+		case !slices.Contains(names, name):
+			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %q is unknown here; known are: %s", name, known(names))
+		case twice:
+			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s stands there twice", name)
+		case len(value) == 0:
+			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s is empty", name)
+		}
+		given[name] = string(value)
+	}
+	return given, err
+}
+
+func known(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// moment reads a time of the query string; absent is zero.
+func moment(name, text string) (leadevents.Millis, error) {
+	if text == "" {
+		return 0, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || at.UnixMilli() < 0 || leadevents.MillisOf(at) > leadevents.MaxOccurredAt {
+		return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s must be a time as RFC 3339 with an offset, from 1970 to before 2100 (a + in it is written %%2B)", name)
+	}
+	return leadevents.MillisOf(at), nil
+}
