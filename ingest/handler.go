@@ -58,7 +58,8 @@ type resultJSON struct {
 }
 
 // leadEvents checks in the contract's order: 415 and 413 (before it), 401, 400,
-// 403. With an API key, 401 is decided before the body is read.
+// 403. With an API key, 401 is decided before the body is read, and a missing
+// scope too, but that is told last.
 func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	ctx := httpserver.Context(c)
 	request := auth.Webhook{
@@ -67,10 +68,18 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	}
 	var (
 		principal auth.Principal
+		forbidden error
 		err       error
 	)
+	authenticate := func() (err error) {
+		principal, err = h.directory.Webhook(ctx, request)
+		if err != nil && leadevents.KindOf(err) == leadevents.Forbidden {
+			forbidden, err = err, nil
+		}
+		return err
+	}
 	if request.Signature == "" {
-		if principal, err = h.directory.Webhook(ctx, request); err != nil {
+		if err := authenticate(); err != nil {
 			return err
 		}
 	}
@@ -95,7 +104,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 			}
 			return LookupOrganization(plain)
 		}
-		if principal, err = h.directory.Webhook(ctx, request); err != nil {
+		if err := authenticate(); err != nil {
 			// Too large when decompressed is decided before the signature.
 			if _, tooLarge := body.Decoded(MaxBodyBytes); leadevents.KindOf(tooLarge) == leadevents.BodyTooLarge && tooLarge != nil {
 				return tooLarge
@@ -103,7 +112,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	httpserver.SetOrganization(c, principal.Org)
+	if forbidden == nil {
+		httpserver.SetOrganization(c, principal.Org)
+	}
 
 	plain, err := body.Decoded(MaxBodyBytes)
 	if err != nil {
@@ -132,6 +143,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		if key, err = idempotencyKey(c); err != nil {
 			return err
 		}
+	}
+	if forbidden != nil {
+		return forbidden
 	}
 	if err := principal.CheckOrganization(decoded.Org); err != nil {
 		return err

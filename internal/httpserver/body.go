@@ -20,6 +20,7 @@ type Body struct {
 	rawLen   int
 	plain    *buffer // nil until decompressed
 	plainLen int
+	damage   error // why it cannot be decompressed
 }
 
 // ReadBody reads the whole body as sent, up to limit bytes. Its errors are to
@@ -114,7 +115,7 @@ func (b *Body) Encoded() bool { return b.encoding != identity }
 // Decoded is the body without its Content-Encoding, up to limit bytes; it is
 // Raw if it has none. Over limit is 413 body_too_large, what cannot be
 // decompressed 400 invalid_json, no memory for it 503. It is valid until
-// Release; a second call gives the same bytes.
+// Release; a second call gives the same bytes, or the same error.
 func (b *Body) Decoded(limit int) ([]byte, error) {
 	if b.encoding == identity {
 		if b.rawLen > limit {
@@ -122,12 +123,16 @@ func (b *Body) Decoded(limit int) ([]byte, error) {
 		}
 		return b.Raw(), nil
 	}
+	if b.damage != nil {
+		return nil, b.damage
+	}
 	if b.plain == nil {
 		if err := b.decompress(limit); err != nil {
 			if b.plain != nil {
 				b.srv.giveBuffer(b.plain)
-				b.plain = nil
+				b.plain, b.plainLen = nil, 0
 			}
+			b.damage = err
 			return nil, err
 		}
 	}

@@ -32,7 +32,7 @@ func TestCredentialsAreCheckedInTheContractsOrder(t *testing.T) {
 		{"a signature", bySignature, signed(nil), 200, "", ""},
 		{"a signature, and a key that is none", bySignature, signed(map[string]string{"Authorization": "Bearer nonsense"}), 200, "", ""},
 		{"a signature over a compressed body as sent", gzipped(bySignature), signed(gzip), 200, "", ""},
-		{"events before organizationId", append([]byte(`{"eventType":"proved","events":[`+row+`],`), bySignature[1:20]...), signed(nil), 401, "unauthenticated", "signature"}, // cut: no organization can be read
+		{"events before organizationId, cut between", []byte(`{"eventType":"proved","events":[` + row + `],`), signed(nil), 401, "unauthenticated", "signature"},
 		{"events before organizationId, whole", []byte(`{"eventType":"proved","events":[` + row + `],"organizationId":43}`), signed(nil), 200, "", ""},
 		// The organization is looked up first ...
 		{"no organization", without(`"organizationId":43,`), signed(nil), 401, "unauthenticated", "signature"},
@@ -55,12 +55,13 @@ func TestCredentialsAreCheckedInTheContractsOrder(t *testing.T) {
 		// Keys.
 		{"a key of another organization", byKey, sending{Credential: "other"}, 401, "unauthenticated", ""}, // it is one of an organization in mode hmac
 		{"no Bearer", byKey, sending{Credential: "none", Headers: map[string]string{"Authorization": "Basic eDp5"}}, 401, "unauthenticated", "Bearer"},
-		{"the scope is looked at last", callBody("proved"), sending{Credential: "narrow"}, 400, "invalid_request", "events has 0 elements"},
-		{"the organization before the scope", bytes.Replace(byKey, []byte("42"), []byte("7"), 1), sending{Credential: "narrow"}, 403, "", "7"},
+		{"a body that is wrong before a scope that is missing", callBody("proved"), sending{Credential: "narrow"}, 400, "invalid_request", "events has 0 elements"},
+		{"a parameter that is wrong before a scope that is missing", byKey, sending{Credential: "narrow", Query: "dryRun=2"}, 400, "invalid_request", "dryRun"},
+		{"a scope that is missing", byKey, sending{Credential: "narrow"}, 403, "forbidden", "lacks the scope ingest"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, r := from.ingest(tc.body, tc.x)
-			if a.status != tc.status || (tc.code != "" && r.Error.Code != tc.code) || !strings.Contains(r.Error.Message, tc.says) {
+			if a.status != tc.status || r.Error.Code != tc.code || !strings.Contains(r.Error.Message, tc.says) {
 				t.Fatalf("%d %.400s; want %d %s, %q", a.status, a.body, tc.status, tc.code, tc.says)
 			}
 		})

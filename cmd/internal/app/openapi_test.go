@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -73,6 +74,7 @@ type sender struct {
 	router routers.Router
 
 	credentials map[string]func(http.Header, []byte)
+	mu          sync.Mutex
 	batch       string // the last batchId of organization 42 that an answer had
 }
 
@@ -144,7 +146,9 @@ func (s *sender) send(method, path string, body []byte, x sending) answered {
 	s.held(request, a)
 	var made struct{ BatchID string }
 	if json.Unmarshal(a.body, &made) == nil && made.BatchID != "" && credential == "apiKey" {
+		s.mu.Lock()
 		s.batch = made.BatchID
+		s.mu.Unlock()
 	}
 	return a
 }
