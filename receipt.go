@@ -1,5 +1,10 @@
 package leadevents
 
+import "time"
+
+// MaxEvents is how many events one ingest call may have.
+const MaxEvents = 50_000
+
 // BatchState is where a batch stands.
 type BatchState string
 
@@ -32,10 +37,29 @@ type Receipt struct {
 // RowReject is one row of a call that was not accepted.
 type RowReject struct {
 	Index    int    // position in the call's events, from 0
-	Phone    string // as sent, at most 64 characters
-	HasPhone bool   // false: phoneE164 was not a string
+	Phone    string // phoneE164 as sent, unescaped, cut at 64 code points
+	HasPhone bool   // false: phoneE164 was not a string, and Phone is empty
 	Reason   string // one of the contract's words
 }
+
+// ShownReject is a reject in the JSON of API.md 1 and 5.
+type ShownReject struct {
+	Index  int     `json:"index"`
+	Phone  *string `json:"phoneE164"` // null if it was not a string
+	Reason string  `json:"reason"`
+}
+
+// Show is the reject as clients see it; its phone is r's own.
+func (r *RowReject) Show() ShownReject {
+	s := ShownReject{Index: r.Index, Reason: r.Reason}
+	if r.HasPhone {
+		s.Phone = &r.Phone
+	}
+	return s
+}
+
+// IdempotencyLife is for how long an Idempotency-Key is remembered.
+const IdempotencyLife = 24 * time.Hour
 
 // IdempotencyRecord says which batch answers for an Idempotency-Key.
 type IdempotencyRecord struct {

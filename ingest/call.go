@@ -14,7 +14,7 @@ type Call struct {
 	EventType string
 	Received  int
 	Events    []leadevents.Event
-	Rejects   []Reject
+	Rejects   []leadevents.RowReject
 
 	KeyID          string
 	IdempotencyKey string   // empty without one
@@ -37,7 +37,7 @@ type Result struct {
 	Inserted   int
 	Duplicates int
 	Rejected   int
-	Rejects    []Reject // the first 50
+	Rejects    []leadevents.RowReject // the first 50
 }
 
 // MaxRejectsShown is how many rejects an answer shows; the receipt has them all.
@@ -49,29 +49,20 @@ func (c *Call) finish(err error) {
 	close(c.done)
 }
 
-// receipt is the call's receipt as answered.
+// receipt is the call's receipt as answered; it shares the call's rejects.
 func (c *Call) receipt(state leadevents.BatchState, at leadevents.Millis) leadevents.Receipt {
-	r := leadevents.Receipt{
+	return leadevents.Receipt{
 		Batch: c.id, Org: c.Org, EventType: c.EventType, State: state,
 		KeyID: c.KeyID, IdempotencyKey: c.IdempotencyKey, BodyHash: c.BodyHash, RunID: c.RunID,
-		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects),
+		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects), Rejects: c.Rejects,
 		CreatedAt: leadevents.MillisOf(c.begun), FinishedAt: at,
 	}
-	r.Rejects = make([]leadevents.RowReject, 0, len(c.Rejects))
-	for _, reject := range c.Rejects {
-		r.Rejects = append(r.Rejects, leadevents.RowReject(reject))
-	}
-	return r
 }
 
 // answered is the result that a receipt stands for.
 func answered(r leadevents.Receipt) Result {
-	result := Result{
+	return Result{
 		Batch: r.Batch, Received: r.Received, Inserted: r.Inserted,
-		Duplicates: r.Duplicates, Rejected: r.Rejected,
+		Duplicates: r.Duplicates, Rejected: r.Rejected, Rejects: r.Rejects,
 	}
-	for _, reject := range r.Rejects {
-		result.Rejects = append(result.Rejects, Reject(reject))
-	}
-	return result
 }

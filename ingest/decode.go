@@ -10,11 +10,10 @@ import (
 
 // Limits of one ingest call and of one of its rows (API.md 1).
 const (
-	MaxEvents           = 50_000 // elements of events in one call
-	MaxEventTypeLength  = 128    // code points of eventType
-	MaxMetadataBytes    = 8_192  // metadata of one event as compact JSON
-	MaxMetadataDepth    = 64     // nesting of metadata, itself the first level
-	MaxRejectPhoneRunes = 64     // code points of the phone that a reject repeats
+	MaxEventTypeLength  = 128   // code points of eventType
+	MaxMetadataBytes    = 8_192 // metadata of one event as compact JSON
+	MaxMetadataDepth    = 64    // nesting of metadata, itself the first level
+	MaxRejectPhoneRunes = 64    // code points of the phone that a reject repeats
 )
 
 // The reasons a row can be rejected for, in the order they are examined: the
@@ -43,19 +42,11 @@ func Reasons() []string {
 // of the rejects are copies and may be kept.
 type Request struct {
 	Org       leadevents.OrgID
-	EventType string             // 1 to MaxEventTypeLength code points, unescaped
-	Received  int                // elements of events: len(Events) + len(Rejects)
-	Events    []leadevents.Event // the accepted rows, in the order sent
-	Index     []uint32           // Index[i] is the place of Events[i] in the array sent, from 0
-	Rejects   []Reject           // all rejected rows, in the order sent
-}
-
-// Reject is one row that was not accepted.
-type Reject struct {
-	Index    int    // place in the array sent, from 0
-	Phone    string // phoneE164 as sent, unescaped, cut at MaxRejectPhoneRunes code points
-	HasPhone bool   // whether phoneE164 was a string at all; without it Phone is empty
-	Reason   string // one of Reasons
+	EventType string                 // 1 to MaxEventTypeLength code points, unescaped
+	Received  int                    // elements of events: len(Events) + len(Rejects)
+	Events    []leadevents.Event     // the accepted rows, in the order sent
+	Index     []uint32               // Index[i] is the place of Events[i] in the array sent, from 0
+	Rejects   []leadevents.RowReject // all rejected rows, in the order sent
 }
 
 // Decoder turns bodies into requests. The zero value is ready; it may be used
@@ -111,7 +102,7 @@ func (d *Decoder) Decode(body []byte) (*Request, error) {
 // call of 50,000 events of 200 bytes needs stays, what only an unusual body
 // needs does not (memory is bounded by calls at once, not by the largest ever).
 const (
-	keepRows  = MaxEvents
+	keepRows  = leadevents.MaxEvents
 	keepBytes = 1 << 20
 	keepNames = 1 << 10
 )
@@ -157,11 +148,11 @@ func (d *Decoder) head(body []byte) error {
 	}
 	switch events := s.events.of(body); {
 	case isAbsent(events):
-		return leadevents.Errorf(leadevents.InvalidRequest, "events is missing; it must be an array of 1 to %d events", MaxEvents)
+		return leadevents.Errorf(leadevents.InvalidRequest, "events is missing; it must be an array of 1 to %d events", leadevents.MaxEvents)
 	case events[0] != '[':
-		return leadevents.Errorf(leadevents.InvalidRequest, "events must be an array of 1 to %d events", MaxEvents)
-	case s.received < 1 || s.received > MaxEvents:
-		return leadevents.Errorf(leadevents.InvalidRequest, "events has %d elements; it must have 1 to %d", s.received, MaxEvents)
+		return leadevents.Errorf(leadevents.InvalidRequest, "events must be an array of 1 to %d events", leadevents.MaxEvents)
+	case s.received < 1 || s.received > leadevents.MaxEvents:
+		return leadevents.Errorf(leadevents.InvalidRequest, "events has %d elements; it must have 1 to %d", s.received, leadevents.MaxEvents)
 	}
 	d.request.Org, d.request.EventType, d.request.Received = org, eventType, s.received
 	return nil
@@ -229,7 +220,7 @@ func (d *Decoder) judge(body []byte) {
 			req.Index = append(req.Index, uint32(i))
 			continue
 		}
-		reject := Reject{Index: i, Reason: reason}
+		reject := leadevents.RowReject{Index: i, Reason: reason}
 		var cut phoneSpan
 		if phone := row.phone.of(body); len(phone) > 0 && phone[0] == '"' {
 			reject.HasPhone = true

@@ -1,6 +1,10 @@
 package ingest
 
-import "math"
+import (
+	"math"
+
+	"leadevents"
+)
 
 // Names of the fields, as they are compared.
 const (
@@ -102,7 +106,7 @@ func (s *scanner) eventArray(i int) int {
 		if end < 0 {
 			return -1
 		}
-		if s.received++; s.received <= MaxEvents {
+		if s.received++; s.received <= leadevents.MaxEvents {
 			s.rows = append(s.rows, r)
 		}
 		var last bool

@@ -87,10 +87,10 @@ func text(raw json.RawMessage) (string, bool) {
 	return s, true
 }
 
-func referenceEvent(raw json.RawMessage) (leadevents.Event, Reject) {
+func referenceEvent(raw json.RawMessage) (leadevents.Event, leadevents.RowReject) {
 	var event leadevents.Event
-	var reject Reject
-	fail := func(reason string) (leadevents.Event, Reject) {
+	var reject leadevents.RowReject
+	fail := func(reason string) (leadevents.Event, leadevents.RowReject) {
 		reject.Reason = reason
 		return leadevents.Event{}, reject
 	}

@@ -37,8 +37,8 @@ type scanner struct {
 
 	isObject                        bool
 	organization, eventType, events span
-	received                        int        // elements of events, also beyond MaxEvents
-	rows                            []rowSpans // the first MaxEvents of them
+	received                        int        // elements of events, also beyond leadevents.MaxEvents
+	rows                            []rowSpans // the first leadevents.MaxEvents of them
 	names                           nameSet
 
 	stack []uint64 // a bit for each open array (0) or object (1), for containers in a value

@@ -357,7 +357,7 @@ func (g *group) seal(ctx context.Context) ([]leadevents.Contest, error) {
 	keep := time.Duration(0)
 	if g.calls[0].IdempotencyKey != "" {
 		// Until the Idempotency-Key is forgotten, a retry finds its keys in Redis.
-		keep = idempotencyLife
+		keep = leadevents.IdempotencyLife
 	}
 	var (
 		contests []leadevents.Contest

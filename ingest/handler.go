@@ -38,23 +38,16 @@ func (h *Handler) Register(router fiber.Router) {
 	router.Post("/api/v1/webhooks/lead-events", httpserver.Precheck(MaxBodyBytes), h.leadEvents)
 }
 
-// rejectJSON is one of "rejects" in an answer.
-type rejectJSON struct {
-	Index  int     `json:"index"`
-	Phone  *string `json:"phoneE164"` // null if not a string
-	Reason string  `json:"reason"`
-}
-
 // resultJSON is the answer of API.md 1.
 type resultJSON struct {
-	Status     string       `json:"status"`
-	Received   int          `json:"received"`
-	Inserted   int          `json:"inserted"`
-	Duplicates int          `json:"duplicates"`
-	Rejected   int          `json:"rejected"`
-	Rejects    []rejectJSON `json:"rejects"`
-	Batch      string       `json:"batchId,omitzero"`
-	DryRun     bool         `json:"dryRun,omitzero"`
+	Status     string                   `json:"status"`
+	Received   int                      `json:"received"`
+	Inserted   int                      `json:"inserted"`
+	Duplicates int                      `json:"duplicates"`
+	Rejected   int                      `json:"rejected"`
+	Rejects    []leadevents.ShownReject `json:"rejects"`
+	Batch      string                   `json:"batchId,omitzero"`
+	DryRun     bool                     `json:"dryRun,omitzero"`
 }
 
 // leadEvents checks in the contract's order: 415 and 413 (before it), 401, 400,
@@ -166,16 +159,13 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	answer := resultJSON{
 		Status: "accepted", Received: result.Received, Inserted: result.Inserted,
 		Duplicates: result.Duplicates, Rejected: result.Rejected,
-		Rejects: make([]rejectJSON, len(result.Rejects)), DryRun: dryRun,
+		Rejects: make([]leadevents.ShownReject, len(result.Rejects)), DryRun: dryRun,
 	}
 	if result.Batch != 0 {
 		answer.Batch = result.Batch.String()
 	}
-	for i, reject := range result.Rejects {
-		answer.Rejects[i] = rejectJSON{Index: reject.Index, Reason: reject.Reason}
-		if reject.HasPhone {
-			answer.Rejects[i].Phone = &result.Rejects[i].Phone
-		}
+	for i := range result.Rejects {
+		answer.Rejects[i] = result.Rejects[i].Show()
 	}
 	return c.JSON(answer)
 }

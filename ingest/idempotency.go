@@ -2,17 +2,12 @@ package ingest
 
 import (
 	"context"
-	"time"
 
 	"leadevents"
 )
 
-const (
-	// idempotencyLife is for how long an Idempotency-Key is remembered.
-	idempotencyLife = 24 * time.Hour
-	// MaxIdempotencyKeyLength is in characters.
-	MaxIdempotencyKeyLength = 200
-)
+// MaxIdempotencyKeyLength is in characters.
+const MaxIdempotencyKeyLength = 200
 
 // submitOnce is submit for a call with an Idempotency-Key:
 //
@@ -38,7 +33,7 @@ func (in *Ingester) submitOnce(ctx context.Context, call *Call) (Result, error) 
 	}
 	defer unlock()
 
-	since := leadevents.MillisOf(in.now().Add(-idempotencyLife))
+	since := leadevents.MillisOf(in.now().Add(-leadevents.IdempotencyLife))
 	record, found, err := in.store.FindIdempotencyKey(ctx, call.Org, call.IdempotencyKey, since)
 	if err != nil {
 		return Result{}, err

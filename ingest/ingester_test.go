@@ -255,7 +255,7 @@ func TestIdempotencyKeyAnswersTheSameAgain(t *testing.T) {
 		c := call("keyed", list...)
 		c.IdempotencyKey, c.BodyHash = key, [16]byte{body}
 		c.Received++
-		c.Rejects = []ingest.Reject{{Index: 5, Phone: "x", HasPhone: true, Reason: ingest.ReasonInvalidPhone}}
+		c.Rejects = []leadevents.RowReject{{Index: 5, Phone: "x", HasPhone: true, Reason: ingest.ReasonInvalidPhone}}
 		return c
 	}
 	first := p.expect(keyed("k", 1, event(1, at), event(2, at)), 2, 0)

@@ -71,7 +71,7 @@ func (b *Batches) List(ctx context.Context, org leadevents.OrgID, which leadeven
 	if which.IdempotencyKey == "" || len(receipts) > 0 || after != (leadevents.BatchPosition{}) {
 		return receipts, leadevents.BatchPosition{}, nil
 	}
-	record, found, err := b.store.FindIdempotencyKey(ctx, org, which.IdempotencyKey, b.now()-24*60*60*1000)
+	record, found, err := b.store.FindIdempotencyKey(ctx, org, which.IdempotencyKey, b.now().Add(-leadevents.IdempotencyLife))
 	running := leadevents.Receipt{
 		Batch: record.Batch, Org: org, State: leadevents.BatchRunning, IdempotencyKey: which.IdempotencyKey,
 		BodyHash: record.BodyHash, CreatedAt: record.CreatedAt,

@@ -72,48 +72,34 @@ func (h *BatchHandler) principal(c *fiber.Ctx) (auth.Principal, error) {
 	return p, err
 }
 
-func (h *BatchHandler) get(c *fiber.Ctx) error {
+// receipt reads the batch that the path names, with up to rejects of its rejects.
+func (h *BatchHandler) receipt(c *fiber.Ctx, rejects int) (leadevents.Receipt, error) {
 	p, err := h.principal(c)
 	if err != nil {
-		return err
+		return leadevents.Receipt{}, err
 	}
 	if _, err := parameters(c); err != nil {
-		return err
+		return leadevents.Receipt{}, err
 	}
 	id, err := httpserver.Param(c, "batchId")
 	if err != nil {
-		return err
+		return leadevents.Receipt{}, err
 	}
-	receipt, err := h.batches.Batch(httpserver.Context(c), p.Org, id, 0)
+	return h.batches.Batch(httpserver.Context(c), p.Org, id, rejects)
+}
+
+func (h *BatchHandler) get(c *fiber.Ctx) error {
+	receipt, err := h.receipt(c, 0)
 	if err != nil {
 		return err
 	}
 	return c.JSON(shown(receipt))
 }
 
-// rejectJSON is a line of rejects.
-type rejectJSON struct {
-	Index  int     `json:"index"`
-	Phone  *string `json:"phoneE164"` // null if it was not a string
-	Reason string  `json:"reason"`
-}
-
 // rejects writes all of them. They are held here whole: a call has at most 50,000
 // rows, each reject about a hundred bytes, and so no answer breaks off in between.
 func (h *BatchHandler) rejects(c *fiber.Ctx) error {
-	p, err := h.principal(c)
-	if err != nil {
-		return err
-	}
-	if _, err := parameters(c); err != nil {
-		return err
-	}
-	id, err := httpserver.Param(c, "batchId")
-	if err != nil {
-		return err
-	}
-	const all = 50_000
-	receipt, err := h.batches.Batch(httpserver.Context(c), p.Org, id, all)
+	receipt, err := h.receipt(c, leadevents.MaxEvents)
 	if err != nil {
 		return err
 	}
@@ -121,11 +107,7 @@ func (h *BatchHandler) rejects(c *fiber.Ctx) error {
 	lines := json.NewEncoder(&out)
 	lines.SetEscapeHTML(false)
 	for i := range receipt.Rejects {
-		line := rejectJSON{Index: receipt.Rejects[i].Index, Reason: receipt.Rejects[i].Reason}
-		if receipt.Rejects[i].HasPhone {
-			line.Phone = &receipt.Rejects[i].Phone
-		}
-		if err := lines.Encode(line); err != nil {
+		if err := lines.Encode(receipt.Rejects[i].Show()); err != nil {
 			return err
 		}
 	}

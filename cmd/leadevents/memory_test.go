@@ -53,11 +53,11 @@ func TestServerMemoryStaysUnder400MiB(t *testing.T) {
 		// rows is how many it inserts.
 		rows, status int
 	}{
-		{"many events", "", manyRows(128), ingest.MaxEvents, http.StatusOK},
+		{"many events", "", manyRows(128), leadevents.MaxEvents, http.StatusOK},
 		{"large metadata", "", fewRows(1_267), 1_267, http.StatusOK},
 		{"gathered", "", fewRows(1_000), 1_000, http.StatusOK}, // still a small call
-		{"late events", "", late(manyRows(128)), ingest.MaxEvents, http.StatusOK},
-		{"compressed", "gzip", manyRows(128), ingest.MaxEvents, http.StatusOK},
+		{"late events", "", late(manyRows(128)), leadevents.MaxEvents, http.StatusOK},
+		{"compressed", "gzip", manyRows(128), leadevents.MaxEvents, http.StatusOK},
 		{"all rejected", "", allRejected, 0, http.StatusOK},
 		{"many fields", "", manyFields, 0, http.StatusBadRequest},
 	} {
@@ -248,12 +248,12 @@ var startedAt = time.Now().UTC().Add(-time.Hour).Truncate(time.Hour)
 func manyRows(metadata int) func(n int) []byte {
 	return func(n int) []byte {
 		b := bodyHead(make([]byte, 0, ingest.MaxBodyBytes))
-		for i := range ingest.MaxEvents {
+		for i := range leadevents.MaxEvents {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = fmt.Appendf(b, `{"phoneE164":"+1555%07d","occurredAt":"%s","metadata":{"orderId":"%0*x"}}`,
-				n*ingest.MaxEvents+i, startedAt.Add(time.Duration(i)*time.Millisecond).Format(leadevents.TimeFormat), metadata-len(`{"orderId":""}`), i*2654435761)
+				n*leadevents.MaxEvents+i, startedAt.Add(time.Duration(i)*time.Millisecond).Format(leadevents.TimeFormat), metadata-len(`{"orderId":""}`), i*2654435761)
 		}
 		return bodyTail(b)
 	}
@@ -275,7 +275,7 @@ func fewRows(rows int) func(n int) []byte {
 				b = append(b, ',')
 			}
 			b = fmt.Appendf(b, `{"phoneE164":"+1555%07d","occurredAt":"%s","metadata":{"note":"%0*x"}}`,
-				n*ingest.MaxEvents+i, startedAt.Format(leadevents.TimeFormat), ingest.MaxMetadataBytes-len(`{"note":""}`), i*2654435761)
+				n*leadevents.MaxEvents+i, startedAt.Format(leadevents.TimeFormat), ingest.MaxMetadataBytes-len(`{"note":""}`), i*2654435761)
 		}
 		return bodyTail(b)
 	}
@@ -284,7 +284,7 @@ func fewRows(rows int) func(n int) []byte {
 // allRejected is a body of 50,000 rows with phones that are none, and long.
 func allRejected(int) []byte {
 	b := bodyHead(make([]byte, 0, ingest.MaxBodyBytes))
-	for i := range ingest.MaxEvents {
+	for i := range leadevents.MaxEvents {
 		if i > 0 {
 			b = append(b, ',')
 		}
