@@ -28,21 +28,10 @@ func (db *DB) Receipts(ctx context.Context, org leadevents.OrgID, which leadeven
 	}
 	var receipts []leadevents.Receipt
 	err := db.stream(ctx, "batches_list", p, func(rows driver.Rows) error {
-		var (
-			r                                        = leadevents.Receipt{Org: org}
-			batch                                    uint64
-			state, hash                              string
-			received, inserted, duplicates, rejected uint32
-			created, finished                        int64
-		)
-		if err := rows.Scan(&batch, &state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
-			&received, &inserted, &duplicates, &rejected, &created, &finished); err != nil {
+		r, err := scanReceipt(org, rows)
+		if err != nil {
 			return err
 		}
-		r.Batch, r.State = leadevents.BatchID(batch), leadevents.BatchState(state)
-		copy(r.BodyHash[:], hash)
-		r.Received, r.Inserted, r.Duplicates, r.Rejected = int(received), int(inserted), int(duplicates), int(rejected)
-		r.CreatedAt, r.FinishedAt = leadevents.Millis(created), leadevents.Millis(finished)
 		if n := len(receipts); n > 0 && receipts[n-1].Batch == r.Batch || n == limit {
 			return nil
 		}

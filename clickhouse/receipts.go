@@ -102,27 +102,14 @@ func (db *DB) saveRejects(ctx context.Context, receipts []leadevents.Receipt) er
 
 // Receipt reads a batch's receipt with up to rejects of its rejects.
 func (db *DB) Receipt(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID, rejects int) (leadevents.Receipt, bool, error) {
-	r := leadevents.Receipt{Org: org, Batch: batch}
-	var (
-		state, hash                              string
-		received, inserted, duplicates, rejected uint32
-		created, finished                        int64
-	)
 	p := clickhouse.Parameters{"organization": org.String(), "batch": batch.String(), "limit": strconv.Itoa(rejects)}
-	err := db.conn.QueryRow(params(ctx, p), sqlText("batch_receipt")).Scan(
-		&state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
-		&received, &inserted, &duplicates, &rejected, &created, &finished)
+	r, err := scanReceipt(org, db.conn.QueryRow(params(ctx, p), sqlText("batch_receipt")))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return r, false, nil
 	case err != nil:
 		return r, false, unavailable(fmt.Errorf("read the receipt of batch %s: %w", batch, err))
-	}
-	r.State = leadevents.BatchState(state)
-	copy(r.BodyHash[:], hash)
-	r.Received, r.Inserted, r.Duplicates, r.Rejected = int(received), int(inserted), int(duplicates), int(rejected)
-	r.CreatedAt, r.FinishedAt = leadevents.Millis(created), leadevents.Millis(finished)
-	if rejected == 0 || rejects == 0 {
+	case r.Rejected == 0 || rejects == 0:
 		return r, true, nil
 	}
 	err = db.stream(ctx, "batch_rejects", p, func(rows driver.Rows) error {
@@ -142,6 +129,24 @@ func (db *DB) Receipt(ctx context.Context, org leadevents.OrgID, batch leadevent
 		return nil
 	})
 	return r, true, err
+}
+
+// scanReceipt reads the columns that batch_receipt and batches_list select.
+func scanReceipt(org leadevents.OrgID, row interface{ Scan(...any) error }) (leadevents.Receipt, error) {
+	r := leadevents.Receipt{Org: org}
+	var (
+		batch                                    uint64
+		state, hash                              string
+		received, inserted, duplicates, rejected uint32
+		created, finished                        int64
+	)
+	err := row.Scan(&batch, &state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
+		&received, &inserted, &duplicates, &rejected, &created, &finished)
+	r.Batch, r.State = leadevents.BatchID(batch), leadevents.BatchState(state)
+	copy(r.BodyHash[:], hash)
+	r.Received, r.Inserted, r.Duplicates, r.Rejected = int(received), int(inserted), int(duplicates), int(rejected)
+	r.CreatedAt, r.FinishedAt = leadevents.Millis(created), leadevents.Millis(finished)
+	return r, err
 }
 
 // FindIdempotencyKey reads which batch answers for a key created since.

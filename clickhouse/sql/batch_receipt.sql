@@ -1,6 +1,6 @@
 -- The latest version of one batch's receipt.
 SELECT
-    state, event_type, key_id, idempotency_key, body_hash, run_id,
+    batch_id, state, event_type, key_id, idempotency_key, body_hash, run_id,
     received, inserted, duplicates, rejected,
     toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(finished_at)
 FROM batches
