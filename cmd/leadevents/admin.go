@@ -60,6 +60,26 @@ func invalid(cmd *cobra.Command, err error) error {
 	return err
 }
 
+// ofOrganization is a command whose first argument is an organization's number; do
+// gets it and the arguments behind it.
+func ofOrganization(do func(cmd *cobra.Command, org leadevents.OrgID, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		org, err := auth.ParseOrgID(args[0])
+		if err != nil {
+			return invalid(cmd, err)
+		}
+		return do(cmd, org, args[1:])
+	}
+}
+
+// list prints what a list tells: rows as a table, or all under its name as JSON.
+func (a *administration) list(cmd *cobra.Command, name string, all any, header string, rows [][]string) error {
+	if a.json {
+		return printJSON(cmd.OutOrStdout(), map[string]any{name: all})
+	}
+	return printTable(cmd.OutOrStdout(), header, rows)
+}
+
 // explain tells people what happened; scripts do not read it.
 func explain(cmd *cobra.Command, format string, args ...any) {
 	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)

@@ -45,12 +45,9 @@ standard output, this once: only its hash is stored.` + whichStores,
 	a := addAdministration(cmd)
 	cmd.Flags().StringVar(&scopes, "scopes", auth.DefaultScopes.String(), "what it may do: `LIST` of ingest, campaigns, query and admin")
 	cmd.Flags().StringVar(&expires, "expires", "", "`WHEN` it ends: a time such as 2027-01-31T00:00:00Z, or 90d or 12h from now (default: never)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
-		request := auth.KeyRequest{Name: args[1]}
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
+		request := auth.KeyRequest{Name: args[0]}
+		var err error
 		if request.Scopes, err = parseScopes(scopes); err != nil {
 			return invalid(cmd, err)
 		}
@@ -71,7 +68,7 @@ standard output, this once: only its hash is stored.` + whichStores,
 			explain(cmd, "API key %s (%s) of organization %d has %s%s; it is shown this once:", k.Prefix(), k.Name, org, k.Scopes, until)
 			return a.reveal(cmd, k.Key, k.Reveal(), fmt.Sprintf("nobody has the key: revoke it with `leadevents key revoke %d %s` and make another", org, k.Prefix()))
 		})
-	}
+	})
 	return cmd
 }
 
@@ -111,11 +108,7 @@ and expired ones too. lastUsedAt is at most some seconds behind (auth.flush_inte
 		Args: exactArgs("ORG"),
 	}
 	a := addAdministration(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
 		return a.run(cmd, func(d *auth.Directory) error {
 			keys, err := d.Keys(cmd.Context(), org)
 			if err != nil {
@@ -128,12 +121,9 @@ and expired ones too. lastUsedAt is at most some seconds behind (auth.flush_inte
 				list = append(list, s)
 				rows = append(rows, []string{s.Prefix, strings.Join(s.Scopes, ","), s.CreatedAt, cell(s.ExpiresAt), cell(s.LastUsedAt), cell(s.RevokedAt), s.Name})
 			}
-			if a.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"apiKeys": list})
-			}
-			return printTable(cmd.OutOrStdout(), "prefix scopes createdAt expiresAt lastUsedAt revokedAt name", rows)
+			return a.list(cmd, "apiKeys", list, "prefix scopes createdAt expiresAt lastUsedAt revokedAt name", rows)
 		})
-	}
+	})
 	return cmd
 }
 
@@ -151,12 +141,8 @@ without it nobody could administer the organization over HTTP.` + whichStores,
 	}
 	a := addAdministration(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "revoke it even if it is the last active key with scope admin")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
-		id, err := auth.ParseKeyID(args[1])
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
+		id, err := auth.ParseKeyID(args[0])
 		if err != nil {
 			return invalid(cmd, err)
 		}
@@ -175,6 +161,6 @@ without it nobody could administer the organization over HTTP.` + whichStores,
 			}
 			return nil
 		})
-	}
+	})
 	return cmd
 }

@@ -76,13 +76,10 @@ func newOrgList() *cobra.Command {
 				list = append(list, s)
 				rows = append(rows, []string{s.OrganizationID.String(), string(s.AuthMode), s.CreatedAt, s.Name})
 			}
-			if a.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"organizations": list})
-			}
-			if len(all) == 0 {
+			if len(all) == 0 && !a.json {
 				explain(cmd, "There is no organization yet: `leadevents org create NAME` makes one.")
 			}
-			return printTable(cmd.OutOrStdout(), "organizationId authMode createdAt name", rows)
+			return a.list(cmd, "organizations", list, "organizationId authMode createdAt name", rows)
 		})
 	}
 	return cmd
@@ -103,12 +100,8 @@ go on to work for everything that is no webhook.` + whichStores,
 		Args:    exactArgs("ORG", "api_key|hmac"),
 	}
 	a := addAdministration(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
-		mode, err := auth.ParseMode(args[1])
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
+		mode, err := auth.ParseMode(args[0])
 		if err != nil {
 			return invalid(cmd, err)
 		}
@@ -123,6 +116,6 @@ go on to work for everything that is no webhook.` + whichStores,
 			}
 			return nil
 		})
-	}
+	})
 	return cmd
 }

@@ -43,20 +43,16 @@ which must be the servers'.` + whichStores,
 		Args: exactArgs("ORG", "NAME"),
 	}
 	a := addAdministration(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
 		return a.run(cmd, func(d *auth.Directory) error {
-			k, err := d.CreateSigningKey(cmd.Context(), org, args[1])
+			k, err := d.CreateSigningKey(cmd.Context(), org, args[0])
 			if err != nil {
 				return err
 			}
 			explain(cmd, "Signing key %s (%s) of organization %d: its secret is shown this once:", k.ID, k.Name, org)
 			return a.reveal(cmd, k.Secret, k.Reveal(), fmt.Sprintf("nobody has the secret: revoke it with `leadevents signing-key revoke %d %s` and make another", org, k.ID))
 		})
-	}
+	})
 	return cmd
 }
 
@@ -69,11 +65,7 @@ revoked ones too. lastUsedAt is at most some seconds behind (auth.flush_interval
 		Args: exactArgs("ORG"),
 	}
 	a := addAdministration(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
 		return a.run(cmd, func(d *auth.Directory) error {
 			keys, err := d.SigningKeys(cmd.Context(), org)
 			if err != nil {
@@ -86,12 +78,9 @@ revoked ones too. lastUsedAt is at most some seconds behind (auth.flush_interval
 				list = append(list, s)
 				rows = append(rows, []string{s.ID, s.CreatedAt, cell(s.LastUsedAt), cell(s.RevokedAt), s.Name})
 			}
-			if a.json {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"signingKeys": list})
-			}
-			return printTable(cmd.OutOrStdout(), "id createdAt lastUsedAt revokedAt name", rows)
+			return a.list(cmd, "signingKeys", list, "id createdAt lastUsedAt revokedAt name", rows)
 		})
-	}
+	})
 	return cmd
 }
 
@@ -105,12 +94,8 @@ may be revoked too: until it has another, all its webhooks are refused.` + which
 		Args: exactArgs("ORG", "ID"),
 	}
 	a := addAdministration(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		org, err := auth.ParseOrgID(args[0])
-		if err != nil {
-			return invalid(cmd, err)
-		}
-		id, err := auth.ParseSigningKeyID(args[1])
+	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
+		id, err := auth.ParseSigningKeyID(args[0])
 		if err != nil {
 			return invalid(cmd, err)
 		}
@@ -133,6 +118,6 @@ may be revoked too: until it has another, all its webhooks are refused.` + which
 			}
 			return nil
 		})
-	}
+	})
 	return cmd
 }
