@@ -261,12 +261,12 @@ func (d *Directory) fresher(ctx context.Context, seen *view) (*view, time.Time, 
 	for {
 		r := d.round.Load()
 		now := d.now()
-		s := d.current.Load()
-		if s != nil && s.asOf.After(asked) {
+		s := d.current.Load() // there is one: seen came from it
+		if s.asOf.After(asked) {
 			return s.view, now, s.view != seen && d.usable(s, now)
 		}
-		if s != nil && now.Sub(s.asOf) < unknownGap {
-			if !sleep(ctx, unknownGap-now.Sub(s.asOf)) {
+		if young := unknownGap - now.Sub(s.asOf); young > 0 {
+			if !sleep(ctx, young) {
 				return nil, now, false
 			}
 			continue
