@@ -136,8 +136,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return s.waitChecks(ctx)
 	}
 	inFlight := s.requests.inUse()
-	s.stopBase()
+	// In this order: a handler whose context ends answers something, and no
+	// client may take that for what became of its request.
 	s.conns.closeAll()
+	s.stopBase()
 	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("shut down the HTTP server: %w", err)
 	}
