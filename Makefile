@@ -56,6 +56,14 @@ test: build redis ## all tests, from a fresh machine; a summary closes it
 		go test -json -timeout $(TIMEOUT) $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) || failed=1; \
 		exit $$failed'
 
+# How long the faults last, and which: the same SEED injects the same faults.
+DURATION ?= 30m
+SEED     ?= 1
+
+.PHONY: chaos
+chaos: build redis ## kill, cut off and empty everything for DURATION (30m) and prove that no answer was wrong; SEED
+	go test ./internal/chaos -run '^(TestChaos|TestTheHarnessCatchesANaiveLedger)$$' -v -count 1 -timeout 0 -args -duration $(DURATION) -seed $(SEED)
+
 .PHONY: lint
 lint: ## formatting, go vet, staticcheck (exceptions with reasons: staticcheck.conf)
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \

@@ -40,7 +40,7 @@ const (
 // detector, has another size. Its engine is not its child, so that the high
 // water mark is the server's alone.
 func TestServerMemoryStaysUnder400MiB(t *testing.T) {
-	binary := filepath.Join(programs(t), "leadevents")
+	binary := filepath.Join(storetest.Programs(t), "leadevents")
 	// Each shape has a server of its own, so that none hides behind another.
 	for _, shape := range []struct {
 		name     string

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"leadevents/internal/storetest"
 )
 
 func oneEvent(phone int) string {
@@ -72,7 +74,7 @@ func TestDevOverItsWholeLife(t *testing.T) {
 		t.Errorf("the row in ClickHouse is %s", got)
 	}
 
-	second := exec.Command(filepath.Join(programs(t), "leadevents"), "dev", "--data-dir", dir, "--listen", "127.0.0.1:0")
+	second := exec.Command(filepath.Join(storetest.Programs(t), "leadevents"), "dev", "--data-dir", dir, "--listen", "127.0.0.1:0")
 	second.Env = d.cmd.Env
 	out, err := second.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), fmt.Sprintf("in use by process %d", first.PID)) {
@@ -253,7 +255,7 @@ func TestLoadedKeysAreCountedOnce(t *testing.T) {
 		{"--events", "40000", "--batch", "8000", "--duplicates", "10", "--times", "history", "--compression", "zstd"},
 		{"--events", "2000", "--batch", "1", "--concurrency", "32", "--seed", "3"},
 	} {
-		command := exec.Command(filepath.Join(programs(t), "loadgen"), append([]string{"post", "--dev", dir, "--verify"}, arguments...)...)
+		command := exec.Command(filepath.Join(storetest.Programs(t), "loadgen"), append([]string{"post", "--dev", dir, "--verify"}, arguments...)...)
 		out, err := command.CombinedOutput()
 		if err != nil {
 			t.Fatalf("loadgen %v: %v\n%s", arguments, err, out)

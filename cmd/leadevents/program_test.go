@@ -12,43 +12,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"leadevents/clickhouse/embedded"
+	"leadevents/internal/storetest"
 )
 
 // The tests of the whole program: the binary as users build it, as a process.
-
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-// programs builds leadevents and loadgen once and returns their folder.
-func programs(t *testing.T) string {
-	t.Helper()
-	built.once.Do(func() {
-		built.dir, built.err = os.MkdirTemp("", "leadevents-programs-")
-		if built.err != nil {
-			return
-		}
-		for _, name := range []string{"leadevents", "loadgen"} {
-			out, err := exec.Command("go", "build", "-o", filepath.Join(built.dir, name), "../"+name).CombinedOutput()
-			if err != nil {
-				built.err = fmt.Errorf("go build %s: %w\n%s", name, err, out)
-				return
-			}
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.dir
-}
 
 // devProcess is a running `leadevents dev`.
 type devProcess struct {
@@ -85,7 +57,7 @@ func startDev(t *testing.T, dir string, environment ...string) *devProcess {
 		t.Fatal(err)
 	}
 	d := &devProcess{t: t, dir: dir, stdout: &bytes.Buffer{}, ended: make(chan struct{})}
-	d.cmd = exec.Command(filepath.Join(programs(t), "leadevents"), "dev", "--data-dir", dir, "--listen", "127.0.0.1:0")
+	d.cmd = exec.Command(filepath.Join(storetest.Programs(t), "leadevents"), "dev", "--data-dir", dir, "--listen", "127.0.0.1:0")
 	d.cmd.Env = append(append(os.Environ(), embedded.LibraryVariable+"="+library), environment...)
 	log, err := os.OpenFile(dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

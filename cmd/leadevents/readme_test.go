@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"leadevents/clickhouse/embedded"
+	"leadevents/internal/storetest"
 )
 
 // command is one of the README's, and what it prints there.
@@ -56,7 +57,7 @@ func TestTheReadmeIsTrue(t *testing.T) {
 	}
 	home := t.TempDir()
 	d := startDev(t, filepath.Join(home, "leadevents-data"))
-	if err := os.Symlink(programs(t), filepath.Join(home, "bin")); err != nil {
+	if err := os.Symlink(storetest.Programs(t), filepath.Join(home, "bin")); err != nil {
 		t.Fatal(err)
 	}
 	url := d.now().URL

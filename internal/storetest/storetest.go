@@ -195,14 +195,14 @@ func ClickHouse(t testing.TB) ClickHouseStore {
 		t.Fatalf("no ClickHouse for this test: %v", err)
 	}
 	database := shared.name(t)
-	exec(t, server, "CREATE DATABASE "+database+" ENGINE = Atomic")
+	execute(t, server, "CREATE DATABASE "+database+" ENGINE = Atomic")
 	t.Cleanup(func() {
 		if t.Failed() {
 			shared.kept.Store(true)
 			t.Logf("the database %s is kept in %s; start the engine on that folder to look at it", database, filepath.Join(shared.dir, "clickhouse"))
 			return
 		}
-		exec(t, server, "DROP DATABASE "+database+" SYNC")
+		execute(t, server, "DROP DATABASE "+database+" SYNC")
 	})
 	return clickHouseStore(server, database)
 }
@@ -212,7 +212,7 @@ func clickHouseStore(server *embedded.Server, database string) ClickHouseStore {
 	return ClickHouseStore{Native: e.Native, HTTP: e.HTTP, Database: database, User: e.User, Password: e.Password}
 }
 
-func exec(t testing.TB, server *embedded.Server, statement string) {
+func execute(t testing.TB, server *embedded.Server, statement string) {
 	t.Helper()
 	// Not the test's context: this also runs in cleanups, after its end.
 	ctx, cancel := context.WithTimeout(context.Background(), queryLimit)
