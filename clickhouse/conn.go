@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,7 @@ const lingerLimit = 3 * time.Second
 type politeConn struct {
 	*net.TCPConn
 	lingering *sync.WaitGroup
+	heard     *atomic.Uint64
 
 	reading sync.Mutex // held by a read
 	mu      sync.Mutex
@@ -32,13 +34,13 @@ type politeConn struct {
 }
 
 // polite makes conn one that closes politely. TLS is left alone: the engine has
-// none, and servers take resets.
-func polite(conn net.Conn, lingering *sync.WaitGroup) net.Conn {
+// none, and servers take resets. heard counts the reads that bring something.
+func polite(conn net.Conn, lingering *sync.WaitGroup, heard *atomic.Uint64) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return conn
 	}
-	return &politeConn{TCPConn: tcp, lingering: lingering}
+	return &politeConn{TCPConn: tcp, lingering: lingering, heard: heard}
 }
 
 // Read implements net.Conn.
@@ -48,7 +50,11 @@ func (c *politeConn) Read(p []byte) (int, error) {
 	if c.isClosed() {
 		return 0, net.ErrClosed
 	}
-	return c.TCPConn.Read(p)
+	n, err := c.TCPConn.Read(p)
+	if n > 0 {
+		c.heard.Add(1)
+	}
+	return n, err
 }
 
 // Write implements net.Conn.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestClosedConnectionsAreNotReset(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := polite(plain, &lingering)
+		conn := polite(plain, &lingering, new(atomic.Uint64))
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +65,7 @@ func TestACloseEndsAReadThatWaits(t *testing.T) {
 	var lingering sync.WaitGroup
 	defer lingering.Wait()
 	defer func() { _ = there.Close() }()
-	conn := polite(here, &lingering)
+	conn := polite(here, &lingering, new(atomic.Uint64))
 	ended := make(chan error)
 	go func() {
 		_, err := conn.Read(make([]byte, 1))
@@ -115,7 +116,7 @@ func TestTheEngineOutlivesConnectionsThatAreClosedEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := polite(plain, &lingering)
+		conn := polite(plain, &lingering, new(atomic.Uint64))
 		_, wrote := conn.Write(hello)
 		_, read := conn.Read(make([]byte, 4096))
 		_, pinged := conn.Write([]byte{0 /* the end of the greeting: no quota key */, 4 /* ping */})

@@ -44,8 +44,10 @@ type Config struct {
 // DB is a pool of connections to one database.
 type DB struct {
 	conn     driver.Conn
+	pulse    driver.Conn // for Probe: one connection that no query uses
 	database string
 	dials    atomic.Uint64
+	heard    atomic.Uint64 // reads that brought something
 
 	lingering sync.WaitGroup // connections that are closed here and not yet there
 }
@@ -67,16 +69,22 @@ func Open(cfg Config) (*DB, error) {
 			return dialer.DialContext(ctx, "tcp", addr)
 		}
 	}
+	heard := func(ctx context.Context, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		return polite(conn, &db.lingering, &db.heard), nil
+	}
 	options := &clickhouse.Options{
 		Addr: cfg.Addrs,
 		Auth: clickhouse.Auth{Database: cfg.Database, Username: cfg.User, Password: cfg.Password},
 		DialContext: func(ctx context.Context, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, addr)
-			if err != nil {
-				return nil, err
+			conn, err := heard(ctx, addr)
+			if err == nil {
+				db.dials.Add(1)
 			}
-			db.dials.Add(1)
-			return polite(conn, &db.lingering), nil
+			return conn, err
 		},
 		TLS:             cfg.TLS,
 		DialTimeout:     or(cfg.DialTimeout, 2*time.Second),
@@ -97,13 +105,21 @@ func Open(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse at %s: %w", strings.Join(cfg.Addrs, ", "), err)
 	}
-	db.conn = conn
+	// Its connections are not counted as dials: they come and go with a server that
+	// is silent, and no decision rests on what they say.
+	single := *options
+	single.DialContext, single.MaxOpenConns, single.MaxIdleConns = heard, 1, 1
+	pulse, err := clickhouse.Open(&single)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open ClickHouse at %s: %w", strings.Join(cfg.Addrs, ", "), err), conn.Close())
+	}
+	db.conn, db.pulse = conn, pulse
 	return db, nil
 }
 
 // Close closes the connections; what is under way fails.
 func (db *DB) Close() error {
-	err := db.conn.Close()
+	err := errors.Join(db.conn.Close(), db.pulse.Close())
 	db.lingering.Wait() // bounded by lingerLimit
 	return err
 }
@@ -154,6 +170,9 @@ func unavailable(err error) error {
 	}
 	if _, ok := errors.AsType[*leadevents.Error](err); ok {
 		return err
+	}
+	if refused := refusal(err); refused != nil {
+		return refused
 	}
 	return leadevents.Wrap(leadevents.Unavailable, err, "the event store (ClickHouse) did not answer as it should; send the same request again")
 }

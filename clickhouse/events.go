@@ -19,8 +19,10 @@ const insertEvents = `INSERT INTO lead_events (organization_id, event_type, phon
 // server has them, and their state rows through the view. An insert is atomic
 // per partition, not across: after an error any part of the rows may be there.
 // Sending the identical rows with the same token again adds only what is
-// missing (the server's deduplication log; behind it the sorting key). The
-// query runs under queryID, by which [DB.Kill] ends it.
+// missing (the server's deduplication log; behind it the sorting key). Where the
+// server itself says why it refuses (its disk is full, too many parts wait for a
+// merge), the query has ended, and the error is one for the client. The query
+// runs under queryID, by which [DB.Kill] ends it.
 func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, queryID string) error {
 	ctx = clickhouse.Context(ctx,
 		clickhouse.WithQueryID(queryID),
@@ -39,7 +41,7 @@ func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, qu
 		}))
 	batch, err := db.conn.PrepareBatch(ctx, insertEvents)
 	if err != nil {
-		return fmt.Errorf("prepare the insert of %d rows: %w", rows.Len(), err)
+		return refusedOr(fmt.Errorf("prepare the insert of %d rows: %w", rows.Len(), err))
 	}
 	ingested := make([]int64, rows.Len())
 	for i := range ingested {
@@ -52,7 +54,7 @@ func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, qu
 		}
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows: %w", rows.Len(), err)
+		return refusedOr(fmt.Errorf("insert %d rows: %w", rows.Len(), err))
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type Ledger struct {
 
 	clock    clock
 	watch    watch
+	pulse    pulse
 	progress progress
 
 	life context.Context // ends at Close; what runs beyond a request runs under it
@@ -85,8 +86,11 @@ func New(cfg Config, archive Archive) (*Ledger, error) {
 		ReadBufferSize:  64 << 10,
 		WriteBufferSize: 64 << 10,
 	}
+	options.Dialer = l.pulse.dialer(options)
 	control := options
 	control.PoolSize = 4
+	l.pulse.options = control
+	l.pulse.options.PoolSize, l.pulse.options.MaxRetries = 1, -1
 	l.control = redis.NewClient(&control)
 	options.OnConnect = l.checkConnection
 	l.data = redis.NewClient(&options)
@@ -108,7 +112,7 @@ func (noLog) Printf(context.Context, string, ...any) {}
 func (l *Ledger) Close() error {
 	l.stop()
 	l.done.Wait()
-	return errors.Join(l.data.Close(), l.control.Close())
+	return errors.Join(l.data.Close(), l.control.Close(), l.pulse.close())
 }
 
 // Deadline is D.
@@ -446,19 +450,3 @@ func (l *Ledger) trustKey() string    { return l.cfg.Prefix + "trust" }
 func (l *Ledger) beatKey() string     { return l.cfg.Prefix + "beat" }
 func (l *Ledger) archivedKey() string { return l.cfg.Prefix + "archived" }
 func (l *Ledger) landedKey() string   { return l.cfg.Prefix + "landed" }
-
-// unavailable makes a failure one the client reads as "try again".
-func (l *Ledger) unavailable(err error) error {
-	if _, ok := errors.AsType[*leadevents.Error](err); ok {
-		return err
-	}
-	switch {
-	case errors.Is(err, errLate):
-		return leadevents.Wrap(leadevents.Unavailable, err, "the stores were too slow to finish within ledger.deadline (%s); send the same request again", l.cfg.Deadline)
-	case errors.Is(err, errLeap):
-		return leadevents.Wrap(leadevents.Unavailable, err, "the ledger's clock (Redis) went back during the request; send the same request again")
-	case errors.Is(err, errEpoch):
-		return leadevents.Wrap(leadevents.Unavailable, err, "the ledger (Redis) lost its memory during the request; send the same request again")
-	}
-	return leadevents.Wrap(leadevents.Unavailable, err, "the ledger (Redis) did not answer as it should; send the same request again")
-}
