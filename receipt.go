@@ -61,6 +61,18 @@ func (r *RowReject) Show() ShownReject {
 // IdempotencyLife is for how long an Idempotency-Key is remembered.
 const IdempotencyLife = 24 * time.Hour
 
+// IdempotencyKey is one organization's.
+type IdempotencyKey struct {
+	Org OrgID
+	Key string
+}
+
+// BatchRef names a batch; it is its organization's.
+type BatchRef struct {
+	Org   OrgID
+	Batch BatchID
+}
+
 // IdempotencyRecord says which batch answers for an Idempotency-Key.
 type IdempotencyRecord struct {
 	Batch     BatchID

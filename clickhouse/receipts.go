@@ -131,8 +131,9 @@ func (db *DB) Receipt(ctx context.Context, org leadevents.OrgID, batch leadevent
 	return r, true, err
 }
 
-// scanReceipt reads the columns that batch_receipt and batches_list select.
-func scanReceipt(org leadevents.OrgID, row interface{ Scan(...any) error }) (leadevents.Receipt, error) {
+// scanReceipt reads the columns that batch_receipt and batches_list select, and
+// what stands before them.
+func scanReceipt(org leadevents.OrgID, row interface{ Scan(...any) error }, before ...any) (leadevents.Receipt, error) {
 	r := leadevents.Receipt{Org: org}
 	var (
 		batch                                    uint64
@@ -140,8 +141,8 @@ func scanReceipt(org leadevents.OrgID, row interface{ Scan(...any) error }) (lea
 		received, inserted, duplicates, rejected uint32
 		created, finished                        int64
 	)
-	err := row.Scan(&batch, &state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
-		&received, &inserted, &duplicates, &rejected, &created, &finished)
+	err := row.Scan(append(before, &batch, &state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
+		&received, &inserted, &duplicates, &rejected, &created, &finished)...)
 	r.Batch, r.State = leadevents.BatchID(batch), leadevents.BatchState(state)
 	copy(r.BodyHash[:], hash)
 	r.Received, r.Inserted, r.Duplicates, r.Rejected = int(received), int(inserted), int(duplicates), int(rejected)
