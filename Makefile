@@ -88,7 +88,7 @@ bench: build redis ## the benchmarks beside their floors, on this machine
 	go run ./bench $(BENCH)
 
 # One by name, as comments cite them: make bench-ledger BENCH=--record
-BENCHMARKS = bench-ingest bench-ledger bench-coldcheck bench-durability
+BENCHMARKS = bench-ingest bench-ledger bench-coldcheck bench-durability bench-fairness
 .PHONY: $(BENCHMARKS)
 $(BENCHMARKS): build redis
 	go run ./bench $(@:bench-%=%) $(BENCH)

@@ -116,7 +116,10 @@ func (s *server) note(ctx context.Context, r *report) error {
 type answer struct{ Received, Inserted, Duplicates, Rejected int }
 
 // post sends one call; any status but 200 is an error.
-func (s *server) post(body []byte) (answer, error) {
+func (s *server) post(body []byte) (answer, error) { return s.postKeyed(body, "") }
+
+// postKeyed is post with an Idempotency-Key, if it is not empty.
+func (s *server) postKeyed(body []byte, key string) (answer, error) {
 	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(request)
 	defer fasthttp.ReleaseResponse(response)
@@ -124,6 +127,9 @@ func (s *server) post(body []byte) (answer, error) {
 	request.Header.SetMethod(fasthttp.MethodPost)
 	request.Header.SetContentType("application/json")
 	request.Header.Set(fasthttp.HeaderAuthorization, "Bearer "+s.APIKey)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
 	request.SetBodyRaw(body)
 	var a answer
 	if err := s.client.Do(request, response); err != nil {
