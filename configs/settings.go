@@ -156,6 +156,9 @@ type Ingest struct {
 	BulkQueue int `key:"bulk_queue" default:"64" range:"1..100000"`
 	// PeekTimeout bounds what comes before the deadline begins.
 	PeekTimeout time.Duration `key:"peek_timeout" default:"10s" range:"100ms..5m"`
+	// StoreSilence is how long a store may say nothing, though it is asked, until
+	// its calls are refused at once.
+	StoreSilence time.Duration `key:"store_silence" default:"700ms" range:"100ms..1m"`
 }
 
 // Auth is how fresh the cached credentials are.

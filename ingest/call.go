@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"sync/atomic"
 	"time"
 
 	"leadevents"
@@ -25,6 +26,9 @@ type Call struct {
 	id      leadevents.BatchID
 	begun   time.Time
 	resumed bool // the id was used by an attempt that was never answered
+	rows    int  // of its events, and the bytes of their metadata: a call that was taken back is not looked into
+	bytes   int
+	fate    atomic.Int32 // waiting, begun or withdrawn
 	result  Result
 	err     error
 	done    chan struct{}

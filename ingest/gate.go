@@ -69,6 +69,9 @@ func (p *pass) settle(ctx context.Context, size int) error {
 	// Nothing is held while more is waited for: held is 0, or all that a body
 	// can be.
 	if err := p.gate.bytes.Acquire(ctx, want-p.held); err != nil {
+		if cause := context.Cause(ctx); isFinal(cause) { // a store has died meanwhile
+			return cause
+		}
 		return leadevents.Wrap(leadevents.Unavailable, err,
 			"large bodies have waited %s to be stored, %d at once (ingest.bulk_lanes); send the same request again in a moment", p.gate.wait, p.gate.lanes)
 	}

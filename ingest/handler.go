@@ -54,6 +54,12 @@ type resultJSON struct {
 // 403. With an API key, 401 is decided before the body is read, and a missing
 // scope too, but that is told last.
 func (h *Handler) leadEvents(c *fiber.Ctx) error {
+	// Without ClickHouse there are no credentials to judge by, and waiting for them
+	// would not help. Whatever is decided without a store is decided first: a dead
+	// Redis is told by Submit.
+	if err := h.ingester.breakers.store.refuse(); err != nil {
+		return err
+	}
 	ctx := httpserver.Context(c)
 	request := auth.Webhook{
 		Authorization: c.Get(fiber.HeaderAuthorization),
@@ -81,7 +87,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		return err
 	}
 	defer body.Release()
-	pass, err := h.ingester.gate.enter(ctx, body)
+	up, cancel := h.ingester.breakers.within(ctx)
+	defer cancel()
+	pass, err := h.ingester.gate.enter(up, body)
 	if err != nil {
 		return err
 	}
@@ -113,7 +121,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := pass.settle(ctx, len(plain)); err != nil {
+	if err := pass.settle(up, len(plain)); err != nil {
 		return err
 	}
 	decoder := h.decoders.Get().(*Decoder)

@@ -37,6 +37,9 @@ type Config struct {
 	InsertTimeout time.Duration
 	// PeekTimeout bounds what comes before the deadline begins. Default 10 s.
 	PeekTimeout time.Duration
+	// Silence is how long a store may say nothing, though it is asked, until its
+	// calls are refused. Default 700 ms.
+	Silence time.Duration
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -54,6 +57,7 @@ func (c *Config) setDefaults() {
 	c.SmallRows = or(c.SmallRows, 1000)
 	c.InsertTimeout = or(c.InsertTimeout, 10*time.Second)
 	c.PeekTimeout = or(c.PeekTimeout, 10*time.Second)
+	c.Silence = or(c.Silence, 700*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -82,6 +86,8 @@ type Ingester struct {
 	now     func() time.Time
 	metrics metrics
 
+	breakers breakers // store and ledger stand behind them
+
 	small   chan *Call
 	bulk    chan struct{} // a place for each big call that runs or waits
 	running chan struct{} // a place for each big call that runs
@@ -99,7 +105,7 @@ type Ingester struct {
 func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	cfg.setDefaults()
 	in := &Ingester{
-		cfg: cfg, store: store, ledger: ledger, log: cfg.Logger, now: cfg.Now,
+		cfg: cfg, ledger: ledger, log: cfg.Logger, now: cfg.Now,
 		small:   make(chan *Call, cfg.Queue),
 		bulk:    make(chan struct{}, cfg.BulkLanes+cfg.BulkQueue),
 		running: make(chan struct{}, cfg.BulkLanes),
@@ -107,6 +113,9 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	in.gate = newGate(cfg.BulkLanes, in.Drain())
 	in.metrics = newMetrics(cfg.Metrics, in)
 	in.life, in.stop = context.WithCancel(context.Background())
+	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
+	in.breakers.ledger = newBreaker(in.life, "the ledger (Redis)", "redis", ledger, cfg.Silence, cfg.Logger, cfg.Metrics)
+	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger}
 	in.gatherer.Go(in.gather)
 	return in
 }
@@ -136,6 +145,7 @@ func (in *Ingester) Close(ctx context.Context) error {
 	<-finished
 	close(in.small)
 	in.gatherer.Wait()
+	in.breakers.wait()
 	return err
 }
 
@@ -154,10 +164,12 @@ func (in *Ingester) Submit(ctx context.Context, call *Call) (Result, error) {
 	defer in.inFlight.Done()
 
 	call.begun = in.now()
-	var (
-		result Result
-		err    error
-	)
+	var result Result
+	err := in.breakers.refusal()
+	if err != nil {
+		in.metrics.count(result, call, err)
+		return result, err
+	}
 	if call.IdempotencyKey != "" && !call.DryRun {
 		result, err = in.submitOnce(ctx, call)
 	} else {
@@ -171,6 +183,9 @@ func (in *Ingester) Submit(ctx context.Context, call *Call) (Result, error) {
 // submit queues a call whose id is set, and waits for its end.
 func (in *Ingester) submit(call *Call) (Result, error) {
 	call.done = make(chan struct{})
+	call.rows, call.bytes = size(call)
+	up, cancel := in.breakers.within(context.Background())
+	defer cancel()
 	alone := call.IdempotencyKey != "" || call.DryRun || len(call.Events) > in.cfg.SmallRows
 	if alone {
 		select {
@@ -179,7 +194,11 @@ func (in *Ingester) submit(call *Call) (Result, error) {
 			return Result{}, in.full("ingest.bulk_queue", cap(in.bulk))
 		}
 		defer func() { <-in.bulk }()
-		in.running <- struct{}{} // bounded: those before us end by their deadlines
+		select {
+		case in.running <- struct{}{}: // bounded: those before us end by their deadlines
+		case <-up.Done():
+			return Result{}, context.Cause(up)
+		}
 		defer func() { <-in.running }()
 		in.runGroup([]*Call{call})
 	} else {
@@ -189,8 +208,12 @@ func (in *Ingester) submit(call *Call) (Result, error) {
 			return Result{}, in.full("ingest.queue", cap(in.small))
 		}
 	}
-	<-call.done
-	return call.result, call.err
+	return call.await(up)
+}
+
+// Stores is what the write path knows of the life of ClickHouse and of Redis.
+func (in *Ingester) Stores() (clickHouse, redis StoreStatus) {
+	return in.breakers.store.status(), in.breakers.ledger.status()
 }
 
 func (in *Ingester) full(setting string, limit int) error {
@@ -211,7 +234,7 @@ func (in *Ingester) gather() {
 			return
 		}
 		calls := []*Call{first}
-		rows, bytes := size(first)
+		rows, bytes := first.rows, first.bytes
 		age := time.NewTimer(in.cfg.GroupAge)
 		lane := false
 	fill:
@@ -232,8 +255,7 @@ func (in *Ingester) gather() {
 					break fill
 				}
 				calls = append(calls, call)
-				r, b := size(call)
-				rows, bytes = rows+r, bytes+b
+				rows, bytes = rows+call.rows, bytes+call.bytes
 			case <-due:
 				age = nil
 			case free <- struct{}{}:
@@ -265,6 +287,9 @@ func size(call *Call) (rows, bytes int) {
 
 // runGroup runs a group and ends its calls.
 func (in *Ingester) runGroup(calls []*Call) {
+	if calls = begin(calls); len(calls) == 0 {
+		return
+	}
 	in.metrics.groups.Observe(float64(len(calls)))
 	ctx, cancel := context.WithTimeout(in.life, in.cfg.PeekTimeout+in.ledger.Deadline())
 	defer cancel()

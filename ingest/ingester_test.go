@@ -73,7 +73,12 @@ func (s *stores) start(t testing.TB) *process {
 	if s.betweenLedger != nil {
 		remembered = s.betweenLedger(remembered)
 	}
-	p.ingester = ingest.New(s.ingest, store, remembered)
+	bounds := s.ingest
+	if bounds.Silence == 0 {
+		// These tests do not try again: a busy machine must not look like a dead store.
+		bounds.Silence = 20 * time.Second
+	}
+	p.ingester = ingest.New(bounds, store, remembered)
 	p.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()

@@ -11,6 +11,7 @@ import (
 // Store holds the truth (ClickHouse). Its errors of type *leadevents.Error are
 // final for the attempt; after any other the outcome is unknown.
 type Store interface {
+	Prober
 	// InsertEvents stores rows and waits for them. After an error any part of
 	// them may be there; the identical rows under the same token add only what
 	// is missing.
@@ -36,6 +37,7 @@ type Store interface {
 
 // Ledger remembers which batch owns which key (Redis); see package ledger.
 type Ledger interface {
+	Prober
 	Peek(ctx context.Context, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (ledger.View, error)
 	Absent(v ledger.View, occurredAt leadevents.Millis) bool
 	StoredMeansDuplicate(v ledger.View, ingestedAt leadevents.Millis) bool

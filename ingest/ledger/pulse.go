@@ -17,29 +17,34 @@ import (
 type pulse struct {
 	options redis.Options
 	client  *redis.Client
+	asked   int
+	refused bool          // by the last probe
 	heard   atomic.Uint64 // reads that brought something, on all connections
 }
 
 // Probe asks Redis for a sign of life, over a connection of its own and by one
 // goroutine at a time. alive says that it answered; err is then what keeps it
-// from working, if anything. It writes: a Redis that is full or whose disk is
-// answers everything else.
+// from working, if anything. Every fifth probe writes, and every one until Redis
+// has taken it: one whose memory is full answers everything else.
 func (l *Ledger) Probe(ctx context.Context) (alive bool, err error) {
 	p := &l.pulse
 	if p.client == nil {
 		p.client = redis.NewClient(&p.options)
 	}
-	err = p.client.Set(ctx, l.cfg.Prefix+"probe", "1", time.Minute).Err()
-	if err == nil {
-		return true, nil
+	if p.refused || p.asked%5 == 0 {
+		err = p.client.Set(ctx, l.cfg.Prefix+"probe", "1", time.Minute).Err()
+	} else {
+		err = p.client.Ping(ctx).Err()
 	}
-	_, alive = errors.AsType[redis.Error](err)
-	if !alive {
+	p.asked++
+	if _, answered := errors.AsType[redis.Error](err); err != nil && !answered {
 		err = errors.Join(err, p.client.Close())
 		p.client = nil
 		return false, fmt.Errorf("probe Redis at %s: %w", l.cfg.Addr, err)
 	}
-	return true, refusal(err)
+	err = refusal(err)
+	p.refused = err != nil
+	return true, err
 }
 
 // Heard grows with everything that Redis says on any connection without TLS: it

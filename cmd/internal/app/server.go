@@ -110,7 +110,8 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		GroupRows: s.Ingest.GroupRows, GroupBytes: int(s.Ingest.GroupBytes), GroupAge: s.Ingest.GroupAge,
 		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue,
 		InsertTimeout: s.ClickHouse.InsertTimeout, PeekTimeout: s.Ingest.PeekTimeout,
-		Logger: log, Metrics: reg, Now: time.Now,
+		Silence: s.Ingest.StoreSilence,
+		Logger:  log, Metrics: reg, Now: time.Now,
 	}, srv.db, srv.ledger)
 	g.add("ingester", s.HTTP.ShutdownTimeout, srv.ingester.Close)
 
@@ -152,20 +153,30 @@ func (srv *server) route() {
 	query.NewBatchHandler(batches, srv.credentials.Directory).Register(app)
 }
 
-// observe tells /readyz of both stores. A ledger that is suspect or rebuilding is
-// ready all the same, only slower: it says so.
+// observe tells /readyz of both stores. A store whose calls are refused is not
+// asked: that it does not answer is known. One that refuses what it is given is
+// ready, for reading works, and says so; and a ledger that is suspect or
+// rebuilding, only slower.
 func (srv *server) observe() {
-	srv.http.AddReadiness("clickhouse", func(ctx context.Context) httpserver.Readiness {
-		if err := srv.db.Ping(ctx); err != nil {
-			return httpserver.Readiness{Detail: map[string]string{"error": cause(err).Error()}}
+	check := func(ctx context.Context, status ingest.StoreStatus, ping func(context.Context) error) httpserver.Readiness {
+		shown := struct {
+			Error string `json:"error,omitempty"`
+			ingest.StoreStatus
+		}{StoreStatus: status}
+		if status.Open() {
+			shown.Error = status.Reason
+		} else if err := ping(ctx); err != nil {
+			shown.Error = cause(err).Error()
 		}
-		return httpserver.Readiness{OK: true}
+		return httpserver.Readiness{OK: shown.Error == "", Detail: shown}
+	}
+	srv.http.AddReadiness("clickhouse", func(ctx context.Context) httpserver.Readiness {
+		status, _ := srv.ingester.Stores()
+		return check(ctx, status, srv.db.Ping)
 	})
 	srv.http.AddReadiness("redis", func(ctx context.Context) httpserver.Readiness {
-		if err := srv.ledger.Ping(ctx); err != nil {
-			return httpserver.Readiness{Detail: map[string]string{"error": cause(err).Error()}}
-		}
-		return httpserver.Readiness{OK: true}
+		_, status := srv.ingester.Stores()
+		return check(ctx, status, srv.ledger.Ping)
 	})
 	srv.http.AddReadiness("ledger", func(context.Context) httpserver.Readiness {
 		return httpserver.Readiness{OK: true, Detail: srv.ledger.Status()}
