@@ -185,8 +185,9 @@ func (b *breaker) watch(ctx context.Context) {
 // report hands a verdict to the circuit; it decides by itself or counts as one of many.
 func (b *breaker) report(verdict error, decided bool) {
 	done, err := b.circuit.Allow()
-	if err != nil {
-		return // it was opened within this nanosecond
+	for err != nil { // it was opened within this nanosecond
+		time.Sleep(time.Microsecond)
+		done, err = b.circuit.Allow()
 	}
 	b.verdict, b.decided = verdict, decided
 	done(verdict)
