@@ -104,7 +104,7 @@ func (b *ledgerBench) openLedger(ctx context.Context, s *stores, bits uint) (*le
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
-		if view, err := l.Peek(ctx, nil, 0, nil); err == nil && view.Trusted() {
+		if view, err := l.Peek(ctx, nil, nil, nil); err == nil && view.Trusted() {
 			return l, nil
 		} else if ctx.Err() != nil {
 			return nil, errors.Join(errors.New("the ledger did not become trusted"), err, l.Close())
@@ -164,7 +164,7 @@ func ledgerCalls(ctx context.Context, l *ledger.Ledger, g *loadgen.Generator) []
 		keys[i], tokens[i] = g.Key(&e), e.Batch
 	}
 	peek := func() (known int, err error) {
-		view, err = l.Peek(ctx, keys, 0, owners)
+		view, err = l.Peek(ctx, keys, nil, owners)
 		for _, owner := range owners {
 			if owner != 0 {
 				known++

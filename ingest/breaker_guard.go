@@ -146,10 +146,10 @@ func (g guardedStore) FindKeys(ctx context.Context, org leadevents.OrgID, eventT
 	})
 }
 
-// Contests implements Store.
-func (g guardedStore) Contests(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID) ([]leadevents.Contest, error) {
+// ContestsOf implements Store.
+func (g guardedStore) ContestsOf(ctx context.Context, batches []leadevents.BatchRef) ([]leadevents.Contest, error) {
 	return read(ctx, g.breaker, func(ctx context.Context) ([]leadevents.Contest, error) {
-		return g.Store.Contests(ctx, org, batch)
+		return g.Store.ContestsOf(ctx, batches)
 	})
 }
 
@@ -163,33 +163,27 @@ func (g guardedStore) SaveReceipts(ctx context.Context, receipts []leadevents.Re
 	return g.finish(ctx, func(ctx context.Context) error { return g.Store.SaveReceipts(ctx, receipts) })
 }
 
-// FindIdempotencyKey implements Store.
-func (g guardedStore) FindIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, since leadevents.Millis) (leadevents.IdempotencyRecord, bool, error) {
-	found := false
-	record, err := read(ctx, g.breaker, func(ctx context.Context) (record leadevents.IdempotencyRecord, err error) {
-		record, found, err = g.Store.FindIdempotencyKey(ctx, org, key, since)
-		return record, err
+// FindIdempotencyKeys implements Store.
+func (g guardedStore) FindIdempotencyKeys(ctx context.Context, keys []leadevents.IdempotencyKey, since leadevents.Millis) (map[leadevents.IdempotencyKey]leadevents.IdempotencyRecord, error) {
+	return read(ctx, g.breaker, func(ctx context.Context) (map[leadevents.IdempotencyKey]leadevents.IdempotencyRecord, error) {
+		return g.Store.FindIdempotencyKeys(ctx, keys, since)
 	})
-	return record, found, err
 }
 
-// SaveIdempotencyKey implements Store. Broken off, it may have been saved: then
-// the same key finds it, and goes on under its batch.
-func (g guardedStore) SaveIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, record leadevents.IdempotencyRecord) error {
+// SaveIdempotencyKeys implements Store. Broken off, they may have been saved: then
+// the same key finds its record, and goes on under its batch.
+func (g guardedStore) SaveIdempotencyKeys(ctx context.Context, keys []leadevents.IdempotencyKey, records []leadevents.IdempotencyRecord) error {
 	_, err := read(ctx, g.breaker, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, g.Store.SaveIdempotencyKey(ctx, org, key, record)
+		return struct{}{}, g.Store.SaveIdempotencyKeys(ctx, keys, records)
 	})
 	return err
 }
 
-// Receipt implements Store.
-func (g guardedStore) Receipt(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID, rejects int) (leadevents.Receipt, bool, error) {
-	found := false
-	receipt, err := read(ctx, g.breaker, func(ctx context.Context) (receipt leadevents.Receipt, err error) {
-		receipt, found, err = g.Store.Receipt(ctx, org, batch, rejects)
-		return receipt, err
+// ReceiptsOf implements Store.
+func (g guardedStore) ReceiptsOf(ctx context.Context, batches []leadevents.BatchRef, rejects int) (map[leadevents.BatchRef]leadevents.Receipt, error) {
+	return read(ctx, g.breaker, func(ctx context.Context) (map[leadevents.BatchRef]leadevents.Receipt, error) {
+		return g.Store.ReceiptsOf(ctx, batches, rejects)
 	})
-	return receipt, found, err
 }
 
 // guardedLedger is the ledger behind its breaker. go-redis hears of a context's
@@ -201,7 +195,7 @@ type guardedLedger struct {
 
 // Peek implements Ledger. One that is left behind reads keys and writes owners
 // that nobody looks at any more: a group that failed.
-func (g guardedLedger) Peek(ctx context.Context, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (ledger.View, error) {
+func (g guardedLedger) Peek(ctx context.Context, keys []leadevents.Key, claims, owners []leadevents.BatchID) (ledger.View, error) {
 	return read(ctx, g.breaker, func(ctx context.Context) (ledger.View, error) {
 		type result struct {
 			view ledger.View
@@ -209,7 +203,7 @@ func (g guardedLedger) Peek(ctx context.Context, keys []leadevents.Key, claim le
 		}
 		done := make(chan result, 1)
 		g.working.Go(func() {
-			view, err := g.Ledger.Peek(ctx, keys, claim, owners)
+			view, err := g.Ledger.Peek(ctx, keys, claims, owners)
 			done <- result{view, err}
 		})
 		select {
@@ -238,12 +232,12 @@ func (g guardedLedger) Confirm(ctx context.Context, v ledger.View, org leadevent
 	return g.finish(ctx, func(ctx context.Context) error { return g.Ledger.Confirm(ctx, v, org, batch) })
 }
 
-// Lock implements Ledger. A lock that comes when nobody waits for it any more is
-// given back, and one whose end meets a dead Redis is when that is back.
-func (g guardedLedger) Lock(ctx context.Context, name string, d time.Duration) (unlock func(), ok bool, err error) {
+// Lock implements Ledger. Locks that come when nobody waits for them any more are
+// given back, and those whose end meets a dead Redis are when that is back.
+func (g guardedLedger) Lock(ctx context.Context, names []string, d time.Duration) (held []bool, unlock func(), err error) {
 	type result struct {
+		held   []bool
 		unlock func()
-		ok     bool
 	}
 	locked, err := read(ctx, g.breaker, func(ctx context.Context) (result, error) {
 		type answer struct {
@@ -252,11 +246,11 @@ func (g guardedLedger) Lock(ctx context.Context, name string, d time.Duration) (
 		}
 		done := make(chan answer)
 		g.working.Go(func() {
-			unlock, ok, err := g.Ledger.Lock(ctx, name, d)
+			held, unlock, err := g.Ledger.Lock(ctx, names, d)
 			select {
-			case done <- answer{result{unlock, ok}, err}:
+			case done <- answer{result{held, unlock}, err}:
 			case <-ctx.Done():
-				if ok && err == nil {
+				if err == nil {
 					unlock()
 				}
 			}
@@ -268,10 +262,10 @@ func (g guardedLedger) Lock(ctx context.Context, name string, d time.Duration) (
 			return result{}, context.Cause(ctx)
 		}
 	})
-	if err != nil || !locked.ok {
-		return nil, false, err
+	if err != nil {
+		return nil, nil, err
 	}
-	return func() { g.unlock(locked.unlock) }, true, nil
+	return locked.held, func() { g.unlock(locked.unlock) }, nil
 }
 
 func (g guardedLedger) unlock(unlock func()) {

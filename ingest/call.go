@@ -28,6 +28,8 @@ type Call struct {
 	resumed bool // the id was used by an attempt that was never answered
 	rows    int  // of its events, and the bytes of their metadata: a call that was taken back is not looked into
 	bytes   int
+	years   years
+	marks   []uint64     // of its events, with an Idempotency-Key
 	fate    atomic.Int32 // waiting, begun or withdrawn
 	result  Result
 	err     error

@@ -12,7 +12,8 @@ import (
 )
 
 // group is calls that go through the store together: one big call, or many
-// small ones (group commit). Its steps are those of the package comment.
+// small ones (group commit), all with an Idempotency-Key or all without. Its
+// steps are those of the package comment.
 type group struct {
 	in    *Ingester
 	calls []*Call
@@ -147,12 +148,12 @@ func (g *group) collapse() {
 }
 
 func (g *group) peek(ctx context.Context) error {
-	claim := leadevents.BatchID(0)
-	if first := g.calls[0]; first.IdempotencyKey != "" && !first.DryRun {
-		claim = first.id // such a call is a group of its own
+	var claims []leadevents.BatchID
+	if g.calls[0].once() { // so are all of them
+		claims = g.tokens
 	}
 	var err error
-	g.view, err = g.in.ledger.Peek(ctx, g.keys, claim, g.owners)
+	g.view, err = g.in.ledger.Peek(ctx, g.keys, claims, g.owners)
 	if err != nil {
 		return err
 	}
@@ -207,14 +208,20 @@ func (g *group) coldCheck(ctx context.Context) error {
 	return checks.Wait()
 }
 
-// contests reads what is known of the keys of a call that is sent again: who won
-// those that others stored too. Nil for all other groups, whose tokens are new.
+// contests reads what is known of the keys of calls that are sent again: who won
+// those that others stored too. Nil where there are none: new tokens have no past.
+// Their keys are no other call's of the group.
 func (g *group) contests(ctx context.Context) (map[leadevents.Key]leadevents.BatchID, error) {
-	first := g.calls[0]
-	if !first.resumed {
+	var resumed []leadevents.BatchRef
+	for _, call := range g.calls {
+		if call.resumed {
+			resumed = append(resumed, leadevents.BatchRef{Org: call.Org, Batch: call.id})
+		}
+	}
+	if len(resumed) == 0 {
 		return nil, nil
 	}
-	contests, err := g.in.store.Contests(ctx, first.Org, first.id)
+	contests, err := g.in.store.ContestsOf(ctx, resumed)
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +362,7 @@ func (g *group) seal(ctx context.Context) ([]leadevents.Contest, error) {
 		}
 	}
 	keep := time.Duration(0)
-	if g.calls[0].IdempotencyKey != "" {
+	if g.calls[0].once() {
 		// Until the Idempotency-Key is forgotten, a retry finds its keys in Redis.
 		keep = leadevents.IdempotencyLife
 	}

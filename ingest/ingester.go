@@ -15,10 +15,12 @@ import (
 
 // Config bounds the write path.
 type Config struct {
-	// Queue is how many small calls may wait for the next group; one more is
-	// refused with 503 at once. Default 8,192.
+	// Queue is how many small calls may wait for the next group, as many again of
+	// those with an Idempotency-Key; one more is refused with 503 at once. Default
+	// 8,192.
 	Queue int
-	// Lanes is how many groups of small calls are under way at once. Default 2:
+	// Lanes is how many groups of small calls are under way at once, and as many of
+	// those with an Idempotency-Key. Default 2:
 	// while two are at work the next one fills, which is what makes groups grow
 	// with the load.
 	Lanes int
@@ -31,6 +33,9 @@ type Config struct {
 	GroupRows  int
 	GroupBytes int
 	GroupAge   time.Duration
+	// PartsPerSecond bounds the parts that inserts make in lead_events: small and
+	// big calls have half of it each, and what the other leaves. Default 100.
+	PartsPerSecond int
 	// SmallRows is the size up to which a call is gathered. Default 1,000.
 	SmallRows int
 	// InsertTimeout bounds one attempt to store. Default 10 s.
@@ -54,6 +59,7 @@ func (c *Config) setDefaults() {
 	c.GroupRows = or(c.GroupRows, 10_000)
 	c.GroupBytes = or(c.GroupBytes, 4<<20)
 	c.GroupAge = or(c.GroupAge, 5*time.Millisecond)
+	c.PartsPerSecond = or(c.PartsPerSecond, 100)
 	c.SmallRows = or(c.SmallRows, 1000)
 	c.InsertTimeout = or(c.InsertTimeout, 10*time.Second)
 	c.PeekTimeout = or(c.PeekTimeout, 10*time.Second)
@@ -88,7 +94,9 @@ type Ingester struct {
 
 	breakers breakers // store and ledger stand behind them
 
-	small   chan *Call
+	small   *gatherer
+	once    *gatherer // of calls with an Idempotency-Key
+	pace    *pace
 	bulk    chan struct{} // a place for each big call that runs or waits
 	running chan struct{} // a place for each big call that runs
 	gate    *gate         // large bodies come through it before they are decoded
@@ -101,22 +109,24 @@ type Ingester struct {
 	stop     context.CancelFunc
 }
 
-// New starts the gatherer; Close ends it.
+// New starts the gatherers; Close ends it.
 func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	cfg.setDefaults()
 	in := &Ingester{
 		cfg: cfg, ledger: ledger, log: cfg.Logger, now: cfg.Now,
-		small:   make(chan *Call, cfg.Queue),
+		pace:    newPace(cfg.PartsPerSecond, time.Now),
 		bulk:    make(chan struct{}, cfg.BulkLanes+cfg.BulkQueue),
 		running: make(chan struct{}, cfg.BulkLanes),
 	}
+	in.small, in.once = newGatherer(in, false), newGatherer(in, true)
 	in.gate = newGate(cfg.BulkLanes, in.Drain())
 	in.metrics = newMetrics(cfg.Metrics, in)
 	in.life, in.stop = context.WithCancel(context.Background())
 	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.breakers.ledger = newBreaker(in.life, "the ledger (Redis)", "redis", ledger, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger}
-	in.gatherer.Go(in.gather)
+	in.gatherer.Go(in.small.run)
+	in.gatherer.Go(in.once.run)
 	return in
 }
 
@@ -143,7 +153,8 @@ func (in *Ingester) Close(ctx context.Context) error {
 	}
 	in.stop()
 	<-finished
-	close(in.small)
+	close(in.small.queue)
+	close(in.once.queue)
 	in.gatherer.Wait()
 	in.breakers.wait()
 	return err
@@ -170,45 +181,52 @@ func (in *Ingester) Submit(ctx context.Context, call *Call) (Result, error) {
 		in.metrics.count(result, call, err)
 		return result, err
 	}
-	if call.IdempotencyKey != "" && !call.DryRun {
-		result, err = in.submitOnce(ctx, call)
-	} else {
-		call.id = leadevents.NewBatchID()
-		result, err = in.submit(call)
-	}
+	call.id = leadevents.NewBatchID() // its Idempotency-Key may give it another
+	result, err = in.submit(call)
 	in.metrics.count(result, call, err)
 	return result, err
 }
 
-// submit queues a call whose id is set, and waits for its end.
+// submit queues a call and waits for its end.
 func (in *Ingester) submit(call *Call) (Result, error) {
 	call.done = make(chan struct{})
-	call.rows, call.bytes = size(call)
+	call.size()
 	up, cancel := in.breakers.within(context.Background())
 	defer cancel()
-	alone := call.IdempotencyKey != "" || call.DryRun || len(call.Events) > in.cfg.SmallRows
-	if alone {
-		select {
-		case in.bulk <- struct{}{}:
-		default:
-			return Result{}, in.full("ingest.bulk_queue", cap(in.bulk))
+	switch {
+	case call.DryRun || len(call.Events) > in.cfg.SmallRows:
+		if err := in.alone(up, call); err != nil {
+			return Result{}, err
 		}
-		defer func() { <-in.bulk }()
-		select {
-		case in.running <- struct{}{}: // bounded: those before us end by their deadlines
-		case <-up.Done():
-			return Result{}, context.Cause(up)
-		}
-		defer func() { <-in.running }()
-		in.runGroup([]*Call{call})
-	} else {
-		select {
-		case in.small <- call:
-		default:
-			return Result{}, in.full("ingest.queue", cap(in.small))
-		}
+	case call.once() && !in.once.put(call), !call.once() && !in.small.put(call):
+		return Result{}, in.full("ingest.queue", in.cfg.Queue)
 	}
 	return call.await(up)
+}
+
+// alone runs a big call, or one that stores nothing, as a group of its own.
+func (in *Ingester) alone(up context.Context, call *Call) error {
+	select {
+	case in.bulk <- struct{}{}:
+	default:
+		return in.full("ingest.bulk_queue", cap(in.bulk))
+	}
+	defer func() { <-in.bulk }()
+	select {
+	case in.running <- struct{}{}: // bounded: those before us end by their deadlines
+	case <-up.Done():
+		return context.Cause(up)
+	}
+	defer func() { <-in.running }()
+	if !call.DryRun {
+		paused := time.Now()
+		if err := in.pace.acquire(up, bigCalls, call.years.parts()); err != nil {
+			return context.Cause(up)
+		}
+		in.metrics.paced.Add(time.Since(paused).Seconds())
+	}
+	in.runGroup([]*Call{call})
+	return nil
 }
 
 // Stores is what the write path knows of the life of ClickHouse and of Redis.
@@ -221,71 +239,8 @@ func (in *Ingester) full(setting string, limit int) error {
 	return leadevents.Errorf(leadevents.Unavailable, "%d calls are waiting to be stored (%s); send the same request again in a moment", limit, setting)
 }
 
-// gather collects small calls into groups: a lane takes what has gathered as
-// soon as it is free and the group is old or full enough. So a lonely call waits
-// GroupAge at most, and under load the groups grow instead of the queue.
-func (in *Ingester) gather() {
-	lanes := make(chan struct{}, in.cfg.Lanes)
-	var atWork sync.WaitGroup
-	defer atWork.Wait()
-	for {
-		first, ok := <-in.small
-		if !ok {
-			return
-		}
-		calls := []*Call{first}
-		rows, bytes := first.rows, first.bytes
-		age := time.NewTimer(in.cfg.GroupAge)
-		lane := false
-	fill:
-		for rows < in.cfg.GroupRows && bytes < in.cfg.GroupBytes {
-			// Wait for more until the group is old enough, and after that for as
-			// long as all lanes are busy.
-			var free chan struct{}
-			if age == nil {
-				free = lanes
-			}
-			var due <-chan time.Time
-			if age != nil {
-				due = age.C
-			}
-			select {
-			case call, ok := <-in.small:
-				if !ok {
-					break fill
-				}
-				calls = append(calls, call)
-				rows, bytes = rows+call.rows, bytes+call.bytes
-			case <-due:
-				age = nil
-			case free <- struct{}{}:
-				lane = true
-				break fill
-			}
-		}
-		if age != nil {
-			age.Stop()
-		}
-		if !lane {
-			lanes <- struct{}{}
-		}
-		in.inFlight.Add(1)
-		atWork.Go(func() {
-			defer in.inFlight.Done()
-			defer func() { <-lanes }()
-			in.runGroup(calls)
-		})
-	}
-}
-
-func size(call *Call) (rows, bytes int) {
-	for i := range call.Events {
-		bytes += len(call.Events[i].Metadata)
-	}
-	return max(len(call.Events), 1), bytes
-}
-
-// runGroup runs a group and ends its calls.
+// runGroup runs a group and ends its calls: all of one kind, with an
+// Idempotency-Key or without.
 func (in *Ingester) runGroup(calls []*Call) {
 	if calls = begin(calls); len(calls) == 0 {
 		return
@@ -293,16 +248,31 @@ func (in *Ingester) runGroup(calls []*Call) {
 	in.metrics.groups.Observe(float64(len(calls)))
 	ctx, cancel := context.WithTimeout(in.life, in.cfg.PeekTimeout+in.ledger.Deadline())
 	defer cancel()
-	err := (&group{in: in, calls: calls}).run(ctx)
-	if err != nil {
-		in.log.Warn("ingest group failed", "calls", len(calls), "error", err)
-		if !isFinal(err) {
-			err = leadevents.Wrap(leadevents.Unavailable, err, "the event could not be stored just now; send the same request again")
-		}
+	if calls[0].once() {
+		in.runOnce(ctx, calls)
+		return
 	}
+	err := in.runTogether(ctx, calls)
 	for _, call := range calls {
 		call.finish(err)
 	}
+}
+
+// runTogether takes calls through the store; the error is for the client.
+func (in *Ingester) runTogether(ctx context.Context, calls []*Call) error {
+	err := (&group{in: in, calls: calls}).run(ctx)
+	if err != nil {
+		in.log.Warn("ingest group failed", "calls", len(calls), "error", err)
+	}
+	return told(err)
+}
+
+// told makes an error one that says what the client is to do.
+func told(err error) error {
+	if err == nil || isFinal(err) {
+		return err
+	}
+	return leadevents.Wrap(leadevents.Unavailable, err, "the event could not be stored just now; send the same request again")
 }
 
 // isFinal says whether the error already says what the client is to be told.

@@ -12,6 +12,7 @@ type metrics struct {
 	steps       *prometheus.HistogramVec
 	groups      prometheus.Histogram
 	refused     prometheus.Counter
+	paced       prometheus.Counter
 	resends     prometheus.Counter
 	contested   prometheus.Counter
 	coldChecked prometheus.Counter
@@ -32,6 +33,8 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 			Help: "Calls that were stored together.", Buckets: prometheus.ExponentialBuckets(1, 2, 13)}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_refused_total",
 			Help: "Calls refused because a queue was full."}),
+		paced: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_paced_seconds_total",
+			Help: "Time that groups waited because of ingest.max_parts_per_second."}),
 		resends: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_insert_resends_total",
 			Help: "Inserts sent again because their outcome was unknown."}),
 		contested: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_contested_total",
@@ -43,9 +46,9 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 		unanswered: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_failed_calls_total",
 			Help: "Calls that ended in an error."}),
 	}
-	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.resends, m.contested, m.coldChecked, m.ledgerHits, m.unanswered,
+	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.ledgerHits, m.unanswered,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_queue_calls", Help: "Small calls that wait for a group."},
-			func() float64 { return float64(len(in.small)) }),
+			func() float64 { return float64(len(in.small.queue) + len(in.once.queue)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_bulk_calls", Help: "Big calls that run or wait."},
 			func() float64 { return float64(len(in.bulk)) }))
 	for _, outcome := range []string{"inserted", "duplicate", "rejected"} {

@@ -22,28 +22,29 @@ type Store interface {
 	FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error)
 	// SaveContests makes contests durable.
 	SaveContests(ctx context.Context, contests []leadevents.Contest) error
-	// Contests reads the contests that a batch won or lost.
-	Contests(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID) ([]leadevents.Contest, error)
+	// ContestsOf reads the contests that batches won or lost.
+	ContestsOf(ctx context.Context, batches []leadevents.BatchRef) ([]leadevents.Contest, error)
 	// SaveReceipts makes receipts, with their rejects, durable.
 	SaveReceipts(ctx context.Context, receipts []leadevents.Receipt) error
-	// FindIdempotencyKey reads which batch answers for a key, created at or
-	// after since.
-	FindIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, since leadevents.Millis) (leadevents.IdempotencyRecord, bool, error)
-	// SaveIdempotencyKey makes durable which batch answers for a key.
-	SaveIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, record leadevents.IdempotencyRecord) error
-	// Receipt reads a batch's receipt with its first rejects.
-	Receipt(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID, rejects int) (leadevents.Receipt, bool, error)
+	// FindIdempotencyKeys reads which batches answer for keys, of those created at
+	// or after since; a key that nobody used is not in the answer.
+	FindIdempotencyKeys(ctx context.Context, keys []leadevents.IdempotencyKey, since leadevents.Millis) (map[leadevents.IdempotencyKey]leadevents.IdempotencyRecord, error)
+	// SaveIdempotencyKeys makes durable which batch answers for each key.
+	SaveIdempotencyKeys(ctx context.Context, keys []leadevents.IdempotencyKey, records []leadevents.IdempotencyRecord) error
+	// ReceiptsOf reads the receipts of batches, each with its first rejects; a batch
+	// without one is not in the answer.
+	ReceiptsOf(ctx context.Context, batches []leadevents.BatchRef, rejects int) (map[leadevents.BatchRef]leadevents.Receipt, error)
 }
 
 // Ledger remembers which batch owns which key (Redis); see package ledger.
 type Ledger interface {
 	Prober
-	Peek(ctx context.Context, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (ledger.View, error)
+	Peek(ctx context.Context, keys []leadevents.Key, claims, owners []leadevents.BatchID) (ledger.View, error)
 	Absent(v ledger.View, occurredAt leadevents.Millis) bool
 	StoredMeansDuplicate(v ledger.View, ingestedAt leadevents.Millis) bool
 	Seal(ctx context.Context, v ledger.View, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, owners []leadevents.BatchID) ([]leadevents.Contest, error)
 	Confirm(ctx context.Context, v ledger.View, org leadevents.OrgID, batch leadevents.BatchID) error
 	Deadline() time.Duration
-	// Lock takes a named lock for at most d; false if another holds it.
-	Lock(ctx context.Context, name string, d time.Duration) (unlock func(), ok bool, err error)
+	// Lock takes named locks for at most d; false where another holds it.
+	Lock(ctx context.Context, names []string, d time.Duration) (held []bool, unlock func(), err error)
 }

@@ -49,6 +49,17 @@ type plan struct {
 // field is the i-th field in plan order.
 func (p *plan) field(i int) string { return p.fields[i*fieldBytes : (i+1)*fieldBytes] }
 
+// shared is the token that all keys of a chunk bring, or "" where they differ.
+func (p *plan) shared(chunk []bucket, tokens []leadevents.BatchID) string {
+	first := tokens[p.order[chunk[0].start]]
+	for i := chunk[0].start; i < chunk[len(chunk)-1].end; i++ {
+		if tokens[p.order[i]] != first {
+			return ""
+		}
+	}
+	return token(first)
+}
+
 // plan groups keys. Buckets stand in the order of their first key, split in
 // pieces of at most most keys; the work is two passes and one map lookup a key.
 func (l layout) plan(keys []leadevents.Key, most int) *plan {

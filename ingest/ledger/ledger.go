@@ -134,19 +134,20 @@ func (l *Ledger) StoredMeansDuplicate(v View, ingestedAt leadevents.Millis) bool
 }
 
 // Peek reads who owns each key: owners[i] is the batch that sealed keys[i], zero
-// where none did. A claim, if not zero, is left on every key without an owner
-// for that batch (requests with an Idempotency-Key; see "Claims").
+// where none did. Where claims is not nil, a claim for batch claims[i] is left on
+// every key without an owner (requests with an Idempotency-Key; see "Claims"); a
+// key that too many have claimed in vain makes it an [ErrCrowded].
 //
 // All chunks must have seen one epoch, read after their keys on the same
 // connection: so the keys were read from a Redis that remembers.
-func (l *Ledger) Peek(ctx context.Context, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (View, error) {
+func (l *Ledger) Peek(ctx context.Context, keys []leadevents.Key, claims, owners []leadevents.BatchID) (View, error) {
 	for try := 0; ; try++ {
 		trust, err := l.current(ctx)
 		if err != nil {
 			return View{}, err
 		}
 		view := View{Trust: trust}
-		view.Now, err = l.peek(ctx, trust, keys, claim, owners)
+		view.Now, err = l.peek(ctx, trust, keys, claims, owners)
 		if err == nil && l.archive.Generation() != trust.archive {
 			// The archive may be another server than the one the trust was
 			// examined with, perhaps one restored from a backup.
@@ -170,13 +171,17 @@ var errEpoch = errors.New("the ledger's epoch changed")
 // errEvicted says that Redis has evicted keys since it was examined.
 var errEvicted = fmt.Errorf("%w: keys were evicted", errEpoch)
 
+// ErrCrowded says that a key bears the claims of 64 requests that never finished.
+// It concerns the calls that hold the key, not others that were peeked with them.
+var ErrCrowded = errors.New("a key has too many claims")
+
 // errLate says that more than the deadline went by before the seal.
 var errLate = errors.New("the deadline to seal has passed")
 
 // errLeap says that Redis' clock has gone back behind the rows' stamp.
 var errLeap = errors.New("the clock of Redis went back")
 
-func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claim leadevents.BatchID, owners []leadevents.BatchID) (leadevents.Millis, error) {
+func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claims, owners []leadevents.BatchID) (leadevents.Millis, error) {
 	p := l.layout(trust).plan(keys, l.cfg.ChunkKeys)
 	var latest atomic.Int64
 	before := time.Now()
@@ -185,10 +190,10 @@ func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, 
 			now int64
 			err error
 		)
-		if claim == 0 {
+		if claims == nil {
 			now, err = l.readChunk(ctx, trust, p, chunk, owners)
 		} else {
-			now, err = l.claimChunk(ctx, trust, p, chunk, claim, owners)
+			now, err = l.claimChunk(ctx, trust, p, chunk, claims, owners)
 		}
 		for {
 			was := latest.Load()
@@ -276,11 +281,12 @@ func (l *Ledger) readChunk(ctx context.Context, trust *Trust, plan *plan, chunk 
 }
 
 // claimChunk reads and claims in one script call.
-func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, claim leadevents.BatchID, owners []leadevents.BatchID) (int64, error) {
+func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, claims, owners []leadevents.BatchID) (int64, error) {
 	// A claim must outlive the row that may come behind it: whoever finds that
 	// row younger than Tshort stores again, and its seal must meet the claim.
 	life := (l.cfg.ShortHorizon + 2*l.cfg.Deadline + l.cfg.Margin).Milliseconds()
-	args := []any{trust.Epoch, life, token(claim), trust.Evicted}
+	one := plan.shared(chunk, claims)
+	args := []any{trust.Epoch, life, one, trust.Evicted}
 	keys := []string{l.epochKey()}
 	for _, b := range chunk {
 		keys = append(keys, b.name)
@@ -288,6 +294,11 @@ func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk
 		for i := b.start; i < b.end; i++ {
 			owners[plan.order[i]] = 0
 			args = append(args, plan.field(i))
+		}
+		if one == "" {
+			for i := b.start; i < b.end; i++ {
+				args = append(args, token(claims[plan.order[i]]))
+			}
 		}
 	}
 	answer, err := l.data.Eval(ctx, claimScript, keys, args...).Slice()
@@ -299,7 +310,7 @@ func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk
 		return 0, err
 	}
 	if status == "CROWDED" {
-		return 0, leadevents.Errorf(leadevents.Unavailable, "a key has been claimed by 64 requests that never finished; send the same request again")
+		return 0, leadevents.Wrap(leadevents.Unavailable, ErrCrowded, "an event has been sent by 64 requests that never finished; send the same request again")
 	}
 	return now, eachPair(answer[3:], func(position int, value string) {
 		owners[plan.order[chunk[0].start+position]] = owner(value)
@@ -352,15 +363,7 @@ type terms struct {
 }
 
 func (l *Ledger) sealChunk(ctx context.Context, on terms, keys []leadevents.Key, tokens []leadevents.BatchID, plan *plan, chunk []bucket, owners []leadevents.BatchID) ([]leadevents.Contest, error) {
-	first := tokens[plan.order[chunk[0].start]]
-	shared := true
-	for i := chunk[0].start; i < chunk[len(chunk)-1].end && shared; i++ {
-		shared = tokens[plan.order[i]] == first
-	}
-	one := ""
-	if shared {
-		one = token(first)
-	}
+	one := plan.shared(chunk, tokens)
 	args := []any{on.epoch, int64(on.earliest), int64(on.latest), on.keep.Milliseconds(), on.evicted, one}
 	names := []string{l.epochKey(), l.beatKey()}
 	for _, b := range chunk {
@@ -370,7 +373,7 @@ func (l *Ledger) sealChunk(ctx context.Context, on terms, keys []leadevents.Key,
 			owners[plan.order[i]] = tokens[plan.order[i]]
 			args = append(args, plan.field(i))
 		}
-		if !shared {
+		if one == "" {
 			for i := b.start; i < b.end; i++ {
 				args = append(args, token(tokens[plan.order[i]]))
 			}

@@ -1,6 +1,9 @@
 package ledger_test
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +74,11 @@ func keys(n int, at leadevents.Millis) []leadevents.Key {
 func (f *fixture) peek(list []leadevents.Key, claim leadevents.BatchID) (ledger.View, []leadevents.BatchID) {
 	f.t.Helper()
 	owners := make([]leadevents.BatchID, len(list))
-	view, err := f.Peek(f.t.Context(), list, claim, owners)
+	var claims []leadevents.BatchID
+	if claim != 0 {
+		claims = slices.Repeat([]leadevents.BatchID{claim}, len(list))
+	}
+	view, err := f.Peek(f.t.Context(), list, claims, owners)
 	if err != nil {
 		f.t.Fatalf("peek: %v", err)
 	}
@@ -255,7 +262,7 @@ func TestProcessesAgreeOnTheEpoch(t *testing.T) {
 		for i, l := range processes {
 			work.Go(func() {
 				list := keys(1, now())
-				view, err := l.Peek(t.Context(), list, 0, make([]leadevents.BatchID, 1))
+				view, err := l.Peek(t.Context(), list, nil, make([]leadevents.BatchID, 1))
 				if err != nil {
 					t.Error(err)
 					return
@@ -318,20 +325,64 @@ func TestAFormerErasKeysAreRemovedAndNobodyElses(t *testing.T) {
 	}
 }
 
+// Each key of a group is claimed for its own call.
+func TestAGroupClaimsForEachOfItsCalls(t *testing.T) {
+	f := open(t)
+	list := keys(1200, now())
+	claims, owners := make([]leadevents.BatchID, len(list)), make([]leadevents.BatchID, len(list))
+	for i := range claims {
+		claims[i] = leadevents.BatchID(1 + i%7)
+	}
+	if _, err := f.Peek(t.Context(), list, claims, owners); err != nil || count(owners, 0) != len(list) {
+		t.Fatalf("%v; %d are free", err, count(owners, 0))
+	}
+	view, _ := f.peek(list, 0)
+	_, contests, err := f.seal(view, list, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := map[leadevents.Key]leadevents.BatchID{}
+	for _, c := range contests {
+		lost[c.Key] = c.Loser
+	}
+	for i, key := range list {
+		if want := claims[i]; want != 7 && lost[key] != want || want == 7 && lost[key] != 0 {
+			t.Fatalf("key %d, claimed for %s, was lost by %s", i, want, lost[key])
+		}
+	}
+}
+
+// A key that 64 dead requests claimed says so; the others of a peek are not to
+// suffer for it.
+func TestACrowdedKeyIsToldApart(t *testing.T) {
+	f := open(t)
+	list := keys(1, now())
+	owners := make([]leadevents.BatchID, 1)
+	for claim := range leadevents.BatchID(64) {
+		f.peek(list, claim+1)
+	}
+	_, err := f.Peek(t.Context(), list, []leadevents.BatchID{65}, owners)
+	if !errors.Is(err, ledger.ErrCrowded) || leadevents.KindOf(err) != leadevents.Unavailable {
+		t.Fatalf("the 65th claim: %v", err)
+	}
+	f.peek(list, 64) // has its claim
+}
+
 func TestALockIsHeldByOne(t *testing.T) {
 	f := open(t)
-	unlock, ok, err := f.Lock(t.Context(), "a", time.Minute)
-	if err != nil || !ok {
-		t.Fatalf("%v, %v", ok, err)
+	lock := func(l *ledger.Ledger, want string, names ...string) func() {
+		t.Helper()
+		held, unlock, err := l.Lock(t.Context(), names, time.Minute)
+		if err != nil || fmt.Sprint(held) != want {
+			t.Fatalf("locks %v: held %v, %v; want %s", names, held, err, want)
+		}
+		return unlock
 	}
-	if _, ok, err := f.another().Lock(t.Context(), "a", time.Minute); err != nil || ok {
-		t.Fatalf("a second holder: %v, %v", ok, err)
-	}
-	if _, ok, err := f.Lock(t.Context(), "b", time.Minute); err != nil || !ok {
-		t.Fatalf("another name: %v, %v", ok, err)
-	}
+	unlock := lock(f.Ledger, "[true true]", "a", "b")
+	lock(f.another(), "[false false]", "a", "b")
+	second := lock(f.Ledger, "[false true]", "b", "c")
 	unlock()
-	if _, ok, err := f.Lock(t.Context(), "a", time.Minute); err != nil || !ok {
-		t.Fatalf("after unlock: %v, %v", ok, err)
-	}
+	lock(f.another(), "[true false true]", "a", "c", "b")
+	second()
+	lock(f.another(), "[false true]", "b", "c")
 }

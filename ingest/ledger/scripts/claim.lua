@@ -5,9 +5,11 @@
 -- that the key went to another (doc.go, "Claims").
 --
 -- KEYS[1] epoch key   KEYS[2..] buckets
--- ARGV[1] the epoch that is known   ARGV[2] how long a claim must stay, ms   ARGV[3] token (8 bytes)
+-- ARGV[1] the epoch that is known   ARGV[2] how long a claim must stay, ms   ARGV[3] one token for
+-- all keys (8 bytes), or '' where each key brings its own
 -- ARGV[4] how many keys Redis had evicted when it was examined
--- then per bucket: n, the time until which its live keys must stay (ms), n fields
+-- then per bucket: n, the time until which its live keys must stay (ms), n fields,
+--                  and, only where ARGV[3] is '', n tokens
 -- Answer: {status, now, epoch, [position, owner]...}; owner as sealed, 8 bytes.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -15,7 +17,7 @@ local epoch = redis.call('GET', KEYS[1])
 if epoch ~= ARGV[1] then return {'EPOCH', now, epoch} end
 if string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)') ~= ARGV[4] then return {'EVICTED', now, epoch} end
 local least = now + tonumber(ARGV[2])
-local claim = 'c' .. ARGV[3]
+local shared = ARGV[3]
 local answer = {'OK', now, epoch}
 local a, position = 5, 0
 for k = 2, #KEYS do
@@ -25,6 +27,7 @@ for k = 2, #KEYS do
   local put, m = {}, 0
   for j = 1, n do
     local owner = have[j]
+    local claim = 'c' .. (shared ~= '' and shared or ARGV[a + n + j - 1])
     if not owner then
       put[m + 1], put[m + 2] = ARGV[a + j - 1], claim
       m = m + 2
@@ -49,6 +52,7 @@ for k = 2, #KEYS do
     redis.call('PEXPIREAT', KEYS[k], expiry)
   end
   a = a + n
+  if shared == '' then a = a + n end
   position = position + n
 end
 return answer
