@@ -171,16 +171,6 @@ func (db *DB) FindIdempotencyKey(ctx context.Context, org leadevents.OrgID, key 
 	return record, true, nil
 }
 
-// SaveIdempotencyKey makes durable which batch answers for a key.
-func (db *DB) SaveIdempotencyKey(ctx context.Context, org leadevents.OrgID, key string, record leadevents.IdempotencyRecord) error {
-	err := db.insertColumns(ctx, `INSERT INTO idempotency_keys (organization_id, idempotency_key, batch_id, body_hash, created_at)`,
-		[]uint64{uint64(org)}, []string{key}, []uint64{uint64(record.Batch)}, []string{string(record.BodyHash[:])}, []int64{int64(record.CreatedAt)})
-	if err != nil {
-		return unavailable(fmt.Errorf("save an Idempotency-Key: %w", err))
-	}
-	return nil
-}
-
 // SaveContests makes contests durable.
 func (db *DB) SaveContests(ctx context.Context, contests []leadevents.Contest) error {
 	n := len(contests)
@@ -196,17 +186,4 @@ func (db *DB) SaveContests(ctx context.Context, contests []leadevents.Contest) e
 		return unavailable(fmt.Errorf("save %d contests: %w", n, err))
 	}
 	return nil
-}
-
-// Contests reads the contests that a batch won or lost.
-func (db *DB) Contests(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID) ([]leadevents.Contest, error) {
-	var contests []leadevents.Contest
-	names := map[string]string{}
-	p := clickhouse.Parameters{"organization": org.String(), "batch": batch.String()}
-	err := db.stream(ctx, "contests_of_batch", p, func(rows driver.Rows) error {
-		key, winner, loser, err := scanKey(rows, names, 2)
-		contests = append(contests, leadevents.Contest{Key: key, Winner: winner, Loser: loser})
-		return err
-	})
-	return contests, err
 }

@@ -37,9 +37,11 @@ func (s *Settings) rules(faults *Faults) {
 		s.HTTP.ShutdownTimeout, s.Ingest.PeekTimeout+l.Deadline)
 	rule(s.Redis.PoolSize >= l.Connections,
 		"redis.pool_size is %d: it must be at least ledger.connections (%d)", s.Redis.PoolSize, l.Connections)
-	rule(s.ClickHouse.MaxConns > s.Ingest.Lanes+s.Ingest.BulkLanes,
-		"clickhouse.max_conns is %d: it must be more than ingest.lanes and ingest.bulk_lanes together (%d), so that stores leave a connection to reads",
-		s.ClickHouse.MaxConns, s.Ingest.Lanes+s.Ingest.BulkLanes)
+	// Calls with an Idempotency-Key have as many lanes of their own.
+	lanes := 2*s.Ingest.Lanes + s.Ingest.BulkLanes
+	rule(s.ClickHouse.MaxConns > lanes,
+		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes and ingest.bulk_lanes together (%d), so that stores leave a connection to reads",
+		s.ClickHouse.MaxConns, lanes)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)

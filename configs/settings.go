@@ -139,9 +139,11 @@ type Ledger struct {
 
 // Ingest bounds the write path.
 type Ingest struct {
-	// Queue bounds the small calls that wait for the next group; beyond it: 503.
+	// Queue bounds the small calls that wait for the next group, and those with an
+	// Idempotency-Key, which have groups of their own, as much; beyond it: 503.
 	Queue int `key:"queue" default:"8192" range:"1..1000000"`
-	// Lanes is how many groups of small calls are under way at once.
+	// Lanes is how many groups of small calls are under way at once, and how many
+	// of those with an Idempotency-Key.
 	Lanes int `key:"lanes" default:"2" range:"1..64"`
 	// SmallRows is the size up to which a call is gathered with others.
 	SmallRows int `key:"small_rows" default:"1000" range:"1..50000"`
@@ -154,6 +156,11 @@ type Ingest struct {
 	// may wait; beyond it: 503.
 	BulkLanes int `key:"bulk_lanes" default:"2" range:"1..64"`
 	BulkQueue int `key:"bulk_queue" default:"64" range:"1..100000"`
+	// MaxPartsPerSecond bounds the parts that one server process adds to
+	// lead_events, one for each insert and year of its events. Small and big calls
+	// have half of it each, and what the other leaves; what is too early waits, and
+	// groups grow meanwhile.
+	MaxPartsPerSecond int `key:"max_parts_per_second" default:"100" range:"2..100000"`
 	// PeekTimeout bounds what comes before the deadline begins.
 	PeekTimeout time.Duration `key:"peek_timeout" default:"10s" range:"100ms..5m"`
 	// StoreSilence is how long a store may say nothing, though it is asked, until

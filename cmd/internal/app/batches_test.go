@@ -107,7 +107,7 @@ func TestAnUnfinishedCallIsRunningUntilItIsSentAgain(t *testing.T) {
 	}
 	defer func() { _ = db.Close() }()
 	record := leadevents.IdempotencyRecord{Batch: leadevents.NewBatchID(), BodyHash: [16]byte(sum[:16]), CreatedAt: leadevents.MillisOf(time.Now())}
-	if err := db.SaveIdempotencyKey(t.Context(), keyOrg, "cut", record); err != nil {
+	if err := db.SaveIdempotencyKeys(t.Context(), []leadevents.IdempotencyKey{{Org: keyOrg, Key: "cut"}}, []leadevents.IdempotencyRecord{record}); err != nil {
 		t.Fatal(err)
 	}
 	for _, query := range []url.Values{{"idempotencyKey": {"cut"}}, {"idempotencyKey": {"cut"}, "state": {"running"}, "bodySha256": {hex.EncodeToString(sum[:])}}} {

@@ -108,7 +108,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv.ingester = ingest.New(ingest.Config{
 		Queue: s.Ingest.Queue, Lanes: s.Ingest.Lanes, SmallRows: s.Ingest.SmallRows,
 		GroupRows: s.Ingest.GroupRows, GroupBytes: int(s.Ingest.GroupBytes), GroupAge: s.Ingest.GroupAge,
-		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue,
+		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue, PartsPerSecond: s.Ingest.MaxPartsPerSecond,
 		InsertTimeout: s.ClickHouse.InsertTimeout, PeekTimeout: s.Ingest.PeekTimeout,
 		Silence: s.Ingest.StoreSilence,
 		Logger:  log, Metrics: reg, Now: time.Now,
