@@ -191,12 +191,15 @@ func (g guardedStore) ReceiptsOf(ctx context.Context, batches []leadevents.Batch
 type guardedLedger struct {
 	Ledger
 	*breaker
+	archive *breaker // ClickHouse's: where trust is to be examined, it is asked too
 }
 
 // Peek implements Ledger. One that is left behind reads keys and writes owners
 // that nobody looks at any more: a group that failed.
 func (g guardedLedger) Peek(ctx context.Context, keys []leadevents.Key, claims, owners []leadevents.BatchID) (ledger.View, error) {
-	return read(ctx, g.breaker, func(ctx context.Context) (ledger.View, error) {
+	view, err := read(ctx, g.breaker, func(ctx context.Context) (ledger.View, error) {
+		ctx, cancel := g.archive.within(ctx, 0)
+		defer cancel()
 		type result struct {
 			view ledger.View
 			err  error
@@ -213,6 +216,7 @@ func (g guardedLedger) Peek(ctx context.Context, keys []leadevents.Key, claims, 
 			return ledger.View{}, context.Cause(ctx)
 		}
 	})
+	return view, g.archive.instead(err)
 }
 
 // Seal implements Ledger. One that was sent is waited for: Redis may have done
@@ -240,6 +244,8 @@ func (g guardedLedger) Lock(ctx context.Context, names []string, d time.Duration
 		unlock func()
 	}
 	locked, err := read(ctx, g.breaker, func(ctx context.Context) (result, error) {
+		ctx, cancel := g.archive.within(ctx, 0)
+		defer cancel()
 		type answer struct {
 			result
 			err error

@@ -124,7 +124,7 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	in.life, in.stop = context.WithCancel(context.Background())
 	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.breakers.ledger = newBreaker(in.life, "the ledger (Redis)", "redis", ledger, cfg.Silence, cfg.Logger, cfg.Metrics)
-	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger}
+	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger, in.breakers.store}
 	in.gatherer.Go(in.small.run)
 	in.gatherer.Go(in.once.run)
 	return in
