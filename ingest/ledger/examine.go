@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -24,6 +25,19 @@ type Facts struct {
 	AppendOnly bool
 	Role       string // master or slave
 	Loading    bool
+
+	// Trust is Redis' trust record, nil without one; a record that cannot be read
+	// is an empty one.
+	Trust *Trust
+	// Rebuild says how far a rebuild of this record's epoch has come.
+	Rebuild Rebuild
+}
+
+// Rebuild is the progress of a rebuild as every process can read it in Redis.
+type Rebuild struct {
+	Running bool  // a process holds the lease
+	Keys    int64 // set again so far
+	Slices  int   // of the horizon that are done
 }
 
 // Examine looks at the Redis of cfg once, without a ledger and without writing.
@@ -55,7 +69,29 @@ func Examine(ctx context.Context, cfg Config) (f Facts, err error) {
 	f.UsedMemory, _ = strconv.ParseInt(info["used_memory"], 10, 64)
 	f.Evicted, _ = strconv.ParseInt(info["evicted_keys"], 10, 64)
 	f.AppendOnly, f.Loading = info["aof_enabled"] == "1", info["loading"] == "1"
-	return f, nil
+	return f, f.readTrust(ctx, client, &Ledger{cfg: cfg})
+}
+
+// readTrust reads what the servers have noted of the ledger's health; l names the keys.
+func (f *Facts) readTrust(ctx context.Context, client *redis.Client, l *Ledger) error {
+	pipe := client.Pipeline()
+	record, noted, lease := pipe.Get(ctx, l.trustKey()), pipe.HGetAll(ctx, l.rebuildKey()), pipe.Exists(ctx, l.rebuilderKey())
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("read the ledger's trust record in Redis: %w", err)
+	}
+	if record.Val() == "" {
+		return nil
+	}
+	f.Trust = &Trust{}
+	if err := json.Unmarshal([]byte(record.Val()), f.Trust); err != nil {
+		f.Trust = &Trust{} // unreadable is as good as gone, and said to be
+	}
+	f.Rebuild.Running = lease.Val() == 1
+	if noted.Val()["epoch"] == f.Trust.Epoch {
+		f.Rebuild.Keys, _ = strconv.ParseInt(noted.Val()["keys"], 10, 64)
+		f.Rebuild.Slices, _ = strconv.Atoi(noted.Val()["done"])
+	}
+	return nil
 }
 
 // Ping says whether Redis answers, for /readyz.

@@ -84,7 +84,7 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 		if err := l.rebuildSlice(ctx, t, slices[n], lease); err != nil {
 			return fmt.Errorf("rebuild slice %d of %d: %w", n+1, len(slices), err)
 		}
-		if err := l.control.HSet(ctx, l.cfg.Prefix+"rebuild", "epoch", t.Epoch, "done", n+1, "keys", l.progress.keys.Load()).Err(); err != nil {
+		if err := l.control.HSet(ctx, l.rebuildKey(), "epoch", t.Epoch, "done", n+1, "keys", l.progress.keys.Load()).Err(); err != nil {
 			return fmt.Errorf("note slice %d of the rebuild: %w", n+1, err)
 		}
 	}
@@ -146,7 +146,7 @@ func (l *Ledger) slices(t *Trust) []slice {
 
 // resumeFrom is the number of slices that are done in this epoch.
 func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
-	noted, err := l.control.HGetAll(ctx, l.cfg.Prefix+"rebuild").Result()
+	noted, err := l.control.HGetAll(ctx, l.rebuildKey()).Result()
 	if err != nil {
 		return 0, fmt.Errorf("read the progress of the rebuild: %w", err)
 	}
@@ -272,7 +272,7 @@ type lease struct {
 
 func (l *Ledger) takeLease(ctx context.Context) (*lease, error) {
 	held := &lease{l: l, owner: leadevents.NewBatchID().String(), until: time.Now().Add(rebuildLease)}
-	ok, err := l.control.SetNX(ctx, l.cfg.Prefix+"rebuilder", held.owner, rebuildLease).Result()
+	ok, err := l.control.SetNX(ctx, l.rebuilderKey(), held.owner, rebuildLease).Result()
 	if err != nil {
 		return nil, fmt.Errorf("take the rebuild's lease: %w", err)
 	}
@@ -288,14 +288,14 @@ func (held *lease) renew(ctx context.Context) error {
 		return nil
 	}
 	until := time.Now().Add(rebuildLease)
-	owner, err := held.l.control.Get(ctx, held.l.cfg.Prefix+"rebuilder").Result()
+	owner, err := held.l.control.Get(ctx, held.l.rebuilderKey()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("keep the rebuild's lease: %w", err)
 	}
 	if owner != held.owner {
 		return errNotOurs // two that rebuild at once do no harm, only the work twice
 	}
-	if err := held.l.control.PExpire(ctx, held.l.cfg.Prefix+"rebuilder", rebuildLease).Err(); err != nil {
+	if err := held.l.control.PExpire(ctx, held.l.rebuilderKey(), rebuildLease).Err(); err != nil {
 		return fmt.Errorf("keep the rebuild's lease: %w", err)
 	}
 	held.until = until
@@ -306,8 +306,8 @@ func (held *lease) renew(ctx context.Context) error {
 func (held *lease) release() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(held.l.life), time.Second)
 	defer cancel()
-	if owner, err := held.l.control.Get(ctx, held.l.cfg.Prefix+"rebuilder").Result(); err == nil && owner == held.owner {
-		held.l.control.Del(ctx, held.l.cfg.Prefix+"rebuilder")
+	if owner, err := held.l.control.Get(ctx, held.l.rebuilderKey()).Result(); err == nil && owner == held.owner {
+		held.l.control.Del(ctx, held.l.rebuilderKey())
 	}
 }
 

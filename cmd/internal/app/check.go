@@ -51,10 +51,13 @@ const storePatience = 10 * time.Second
 // Check looks at the settings and at both stores, and changes nothing.
 func Check(ctx context.Context, s configs.Settings) []Finding {
 	all := checkSettings(s)
-	found, database := checkClickHouse(ctx, s)
+	found, database, archive := checkClickHouse(ctx, s)
 	all = append(all, found...)
-	found, cache := checkRedis(ctx, s)
+	found, cache, facts := checkRedis(ctx, s)
 	all = append(all, found...)
+	if archive != nil && facts != nil {
+		all = append(all, checkLedger(*archive, *facts))
+	}
 	return append(all, checkClocks(s, database, cache)...)
 }
 
@@ -81,7 +84,9 @@ func clockOf(theirs, ours time.Time, roundTrip time.Duration) *clock {
 	return &clock{theirs.Sub(ours), roundTrip/2 + time.Millisecond} // they tell milliseconds
 }
 
-func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock) {
+// checkClickHouse also returns what ClickHouse knows of the ledger, if it has the
+// tables.
+func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock, *ledger.ArchiveState) {
 	const subject = "clickhouse"
 	where := strings.Join(s.ClickHouse.Addrs, ", ")
 	broken := func(err error, remedy string) []Finding {
@@ -91,20 +96,39 @@ func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock
 	defer cancel()
 	db, err := openAnyDatabase(s, dialers{})
 	if err != nil {
-		return broken(err, "correct the settings clickhouse.*"), nil
+		return broken(err, "correct the settings clickhouse.*"), nil, nil
 	}
 	defer func() { _ = db.Close() }() // nothing was written
 	facts, err := db.Facts(ctx)
 	if err != nil {
-		return broken(err, clickHouseRemedy(err)), nil
+		return broken(err, clickHouseRemedy(err)), nil, nil
 	}
 	all := []Finding{
 		{OK, subject, fmt.Sprintf("%s answers in %s", where, facts.RoundTrip.Round(10*time.Microsecond)), ""},
 		checkVersion(subject, facts.Version, minClickHouse, "upgrade ClickHouse"),
 	}
 	all = append(all, checkFsync(s, facts.Fsync))
-	all = append(all, checkSchema(ctx, db, s.ClickHouse.Database)...)
-	return all, clockOf(facts.Now, facts.Asked, facts.RoundTrip)
+	tables := checkSchema(ctx, db, s.ClickHouse.Database)
+	all = append(all, tables...)
+	now := clockOf(facts.Now, facts.Asked, facts.RoundTrip)
+	if tables[0].Level == Broken {
+		return all, now, nil
+	}
+	archive, err := examineLedger(ctx, s)
+	if err != nil {
+		return append(all, broken(err, clickHouseRemedy(err))...), now, nil
+	}
+	return all, now, &archive
+}
+
+// examineLedger reads ClickHouse's side of the ledger's health.
+func examineLedger(ctx context.Context, s configs.Settings) (ledger.ArchiveState, error) {
+	db, err := openClickHouse(s, dialers{})
+	if err != nil {
+		return ledger.ArchiveState{}, err
+	}
+	defer func() { _ = db.Close() }() // nothing was written
+	return db.Examine(ctx)
 }
 
 // checkFsync holds the server to clickhouse.fsync, which only it can keep.
@@ -159,17 +183,17 @@ func checkSchema(ctx context.Context, db *clickhouse.DB, database string) []Find
 	return []Finding{{OK, subject, fmt.Sprintf("database %s has all %d migrations", database, len(states)), ""}}
 }
 
-func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock) {
+func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock, *ledger.Facts) {
 	const subject = "redis"
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	cfg, err := ledgerConfig(s, dialers{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
-		return []Finding{{Broken, subject, err.Error(), "correct the settings redis.*"}}, nil
+		return []Finding{{Broken, subject, err.Error(), "correct the settings redis.*"}}, nil, nil
 	}
 	facts, err := ledger.Examine(ctx, cfg)
 	if err != nil {
-		return []Finding{{Broken, subject, fmt.Sprintf("%s cannot be used: %v", s.Redis.Addr, err), redisRemedy(err)}}, nil
+		return []Finding{{Broken, subject, fmt.Sprintf("%s cannot be used: %v", s.Redis.Addr, err), redisRemedy(err)}}, nil, nil
 	}
 	all := []Finding{
 		{OK, subject, fmt.Sprintf("%s answers in %s", s.Redis.Addr, facts.RoundTrip.Round(10*time.Microsecond)), ""},
@@ -198,7 +222,7 @@ func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock) {
 		all = append(all, Finding{Warning, subject, fmt.Sprintf("it uses %d of %d MiB of maxmemory; when it is full, requests get 503", facts.UsedMemory>>20, facts.MaxMemory>>20),
 			"raise maxmemory, or lower ledger.horizon"})
 	}
-	return all, clockOf(facts.Now, facts.Asked, facts.RoundTrip)
+	return all, clockOf(facts.Now, facts.Asked, facts.RoundTrip), &facts
 }
 
 func redisRemedy(err error) string {
