@@ -25,7 +25,7 @@ const lingerLimit = 3 * time.Second
 // Close itself does not wait; whoever owns the pool waits for lingering.
 type politeConn struct {
 	*net.TCPConn
-	lingering *sync.WaitGroup
+	lingering *lingering
 	heard     *atomic.Uint64
 
 	reading sync.Mutex // held by a read
@@ -33,9 +33,38 @@ type politeConn struct {
 	closed  bool
 }
 
+// lingering is the connections of a pool that are closed here and not yet there.
+// A WaitGroup alone would not do: the driver gives connections back, and so closes
+// them, in goroutines of its own, also when the pool has been closed.
+type lingering struct {
+	mu     sync.Mutex
+	over   bool
+	atWork sync.WaitGroup
+}
+
+// run runs f beside the caller, or, once wait has begun, before it returns.
+func (l *lingering) run(f func()) {
+	l.mu.Lock()
+	if l.over {
+		l.mu.Unlock()
+		f()
+		return
+	}
+	l.atWork.Go(f)
+	l.mu.Unlock()
+}
+
+// wait is for the end of the pool; lingerLimit bounds it.
+func (l *lingering) wait() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.atWork.Wait()
+}
+
 // polite makes conn one that closes politely. TLS is left alone: the engine has
 // none, and servers take resets. heard counts the reads that bring something.
-func polite(conn net.Conn, lingering *sync.WaitGroup, heard *atomic.Uint64) net.Conn {
+func polite(conn net.Conn, lingering *lingering, heard *atomic.Uint64) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return conn
@@ -97,17 +126,25 @@ func (c *politeConn) deadline(set func(time.Time) error, at time.Time) error {
 
 // Close implements net.Conn: reads and writes that wait end at once.
 func (c *politeConn) Close() error {
+	if closed, err := c.end(); closed {
+		return err
+	}
+	c.lingering.run(c.linger)
+	return nil
+}
+
+// end ends what reads and writes; closed says that nothing is left to be done.
+func (c *politeConn) end() (closed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return net.ErrClosed
+		return true, net.ErrClosed
 	}
 	c.closed = true
 	if err := c.TCPConn.SetDeadline(time.Unix(1, 0)); err != nil {
-		return c.TCPConn.Close()
+		return true, c.TCPConn.Close()
 	}
-	c.lingering.Go(c.linger)
-	return nil
+	return false, nil
 }
 
 func (c *politeConn) linger() {

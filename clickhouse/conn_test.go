@@ -21,8 +21,8 @@ func TestClosedConnectionsAreNotReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	var lingering sync.WaitGroup
-	defer lingering.Wait()
+	var lingering lingering
+	defer lingering.wait()
 	for _, unread := range []int{1, 4 << 20} {
 		ended := make(chan error, 1)
 		go func() {
@@ -62,8 +62,8 @@ func TestClosedConnectionsAreNotReset(t *testing.T) {
 // A read that waits is ended by the close, as with any connection.
 func TestACloseEndsAReadThatWaits(t *testing.T) {
 	here, there := tcpPair(t)
-	var lingering sync.WaitGroup
-	defer lingering.Wait()
+	var lingering lingering
+	defer lingering.wait()
 	defer func() { _ = there.Close() }()
 	conn := polite(here, &lingering, new(atomic.Uint64))
 	ended := make(chan error)
@@ -82,6 +82,39 @@ func TestACloseEndsAReadThatWaits(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the read still waits")
 	}
+}
+
+// The driver closes connections that come back when the pool has been closed.
+func TestConnectionsThatAreClosedWhileOrAfterThePoolIsEndToo(t *testing.T) {
+	var lingering lingering
+	var closing sync.WaitGroup
+	conns := make([]net.Conn, 20)
+	for i := range conns {
+		here, there := tcpPair(t)
+		defer func() { _ = there.Close() }()
+		closing.Go(func() { // the server: it closes its side when it sees ours closed
+			_, err := io.Copy(io.Discard, there)
+			if err := errors.Join(err, there.Close()); err != nil {
+				t.Errorf("the server has seen %v", err)
+			}
+		})
+		conns[i] = polite(here, &lingering, new(atomic.Uint64))
+	}
+	for _, conn := range conns[1:] {
+		closing.Go(func() {
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	lingering.wait()
+	if err := conns[0].Close(); err != nil {
+		t.Error(err)
+	}
+	if err := conns[0].(*politeConn).TCPConn.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the last connection is still open: %v", err)
+	}
+	closing.Wait()
 }
 
 func tcpPair(t *testing.T) (here, there net.Conn) {
@@ -110,7 +143,7 @@ func TestTheEngineOutlivesConnectionsThatAreClosedEarly(t *testing.T) {
 	hello = binary.AppendUvarint(append(hello, 1, 0), revision)
 	hello = text(text(text(hello, storetest.OwnDatabase), before.User), before.Password)
 
-	var lingering sync.WaitGroup
+	var lingering lingering
 	for range 100 {
 		plain, err := net.Dial("tcp", before.Native)
 		if err != nil {
@@ -124,7 +157,7 @@ func TestTheEngineOutlivesConnectionsThatAreClosedEarly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lingering.Wait()
+	lingering.wait()
 	if _, err := engine.Exec(t.Context(), "SELECT 1"); err != nil || engine.Endpoint().PID != before.PID {
 		t.Errorf("the engine was process %d and is %d: %v", before.PID, engine.Endpoint().PID, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +48,7 @@ type DB struct {
 	dials    atomic.Uint64
 	heard    atomic.Uint64 // reads that brought something
 
-	lingering sync.WaitGroup // connections that are closed here and not yet there
+	lingering lingering
 }
 
 // Open makes the pool; it connects on first use, so it does not fail because a
@@ -120,7 +119,7 @@ func Open(cfg Config) (*DB, error) {
 // Close closes the connections; what is under way fails.
 func (db *DB) Close() error {
 	err := errors.Join(db.conn.Close(), db.pulse.Close())
-	db.lingering.Wait() // bounded by lingerLimit
+	db.lingering.wait()
 	return err
 }
 

@@ -12,7 +12,8 @@
 //  4. store      one columnar insert, waited for; an unknown outcome is sent
 //     again under the same token, then ended and answered 503
 //  5. seal       of all that stored a key exactly one gets it: inserted. The
-//     others: duplicate. The epoch is checked in the same atomic step
+//     others: duplicate. The epoch is checked in the same atomic step. Keys that are
+//     duplicates by a row alone are sealed for that row's batch
 //  6. contests   keys that two stored are written down: a merge may keep either row
 //  7. receipts   durable, then the answer
 //

@@ -28,6 +28,7 @@ type group struct {
 	owners []leadevents.BatchID // after the peek, and then after the seal
 	known  []bool               // the owner is certain: nothing is to be sealed
 	stored []bool               // our row is in the store already (an earlier attempt's)
+	orphan []bool               // a duplicate by its row alone: to be sealed for its owner
 	view   ledger.View
 }
 
@@ -145,6 +146,7 @@ func (g *group) collapse() {
 	g.owners = make([]leadevents.BatchID, len(g.keys))
 	g.known = make([]bool, len(g.keys))
 	g.stored = make([]bool, len(g.keys))
+	g.orphan = make([]bool, len(g.keys))
 }
 
 func (g *group) peek(ctx context.Context) error {
@@ -259,6 +261,7 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 			g.stored[k] = true
 		case g.in.ledger.StoredMeansDuplicate(g.view, version.IngestedAt):
 			g.known[k], g.owners[k] = true, version.Batch
+			g.orphan[k] = g.orphan[k] || g.in.ledger.Orphan(g.view, version.OccurredAt, version.IngestedAt)
 		}
 	}
 	if resumed == nil {
@@ -268,12 +271,12 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 		winner, contested := resumed[g.keys[k]]
 		switch {
 		case contested && winner != g.tokens[k]:
-			g.known[k], g.owners[k] = true, winner
+			g.known[k], g.owners[k], g.orphan[k] = true, winner, false // sealed when it was recorded
 		case contested || g.stored[k]:
 			// Ours: our earlier attempt won it, or stored it and nobody has
 			// recorded that they won it from us (they would have, before their
 			// answer: our claim was on the key). On to the seal.
-			g.known[k], g.owners[k] = false, 0
+			g.known[k], g.owners[k], g.orphan[k] = false, 0, false
 		}
 	}
 	return nil
@@ -341,24 +344,32 @@ func (g *group) kill(ctx context.Context, queryID string) {
 	}
 }
 
-// seal decides the counts: of all that stored a key, one seals it.
+// seal decides the counts: of all that stored a key, one seals it. Orphans are
+// sealed for the batch whose row was found.
 func (g *group) seal(ctx context.Context) ([]leadevents.Contest, error) {
-	index := make([]int32, 0, len(g.keys))
+	index, orphans := make([]int32, 0, len(g.keys)), 0
 	for k := range g.keys {
-		if !g.known[k] {
+		if !g.known[k] || g.orphan[k] {
 			index = append(index, int32(k))
+		}
+		if g.orphan[k] {
+			orphans++
 		}
 	}
 	if len(index) == 0 {
 		return nil, nil
 	}
+	g.in.metrics.orphans.Add(float64(orphans))
 	keys, tokens, owners := g.keys, g.tokens, g.owners
-	if len(index) < len(g.keys) {
+	if len(index) < len(g.keys) || orphans > 0 {
 		keys = make([]leadevents.Key, len(index))
 		tokens = make([]leadevents.BatchID, len(index))
 		owners = make([]leadevents.BatchID, len(index))
 		for i, k := range index {
 			keys[i], tokens[i] = g.keys[k], g.tokens[k]
+			if g.orphan[k] {
+				tokens[i] = g.owners[k]
+			}
 		}
 	}
 	keep := time.Duration(0)
@@ -384,7 +395,7 @@ func (g *group) seal(ctx context.Context) ([]leadevents.Contest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(index) < len(g.keys) {
+	if len(index) < len(g.keys) || orphans > 0 {
 		for i, k := range index {
 			g.owners[k] = owners[i]
 		}

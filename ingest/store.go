@@ -42,6 +42,7 @@ type Ledger interface {
 	Peek(ctx context.Context, keys []leadevents.Key, claims, owners []leadevents.BatchID) (ledger.View, error)
 	Absent(v ledger.View, occurredAt leadevents.Millis) bool
 	StoredMeansDuplicate(v ledger.View, ingestedAt leadevents.Millis) bool
+	Orphan(v ledger.View, occurredAt, ingestedAt leadevents.Millis) bool
 	Seal(ctx context.Context, v ledger.View, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, owners []leadevents.BatchID) ([]leadevents.Contest, error)
 	Confirm(ctx context.Context, v ledger.View, org leadevents.OrgID, batch leadevents.BatchID) error
 	Deadline() time.Duration

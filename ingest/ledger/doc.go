@@ -73,9 +73,21 @@
 // [Ledger.StoredMeansDuplicate] is lines 3 and 4. While suspect or rebuilding,
 // line 1 does not hold and every absent key is looked up; found means duplicate,
 // which may be wrong only for a row whose request was never answered: at most
-// once still holds. Trust begins at the latest moment that any stamp or heartbeat
+// once still holds, and what was called a duplicate stays one (Orphans). Trust begins at the latest moment that any stamp or heartbeat
 // carries, not at the present one: where the clock was ahead for a while, no row
 // of that time counts as young later.
+//
+// # Orphans
+//
+// The rebuild reads every row that was there when its epoch began. A row that is
+// stored behind the stream has no key until its own request seals it, and that
+// request may have died. Nobody was told inserted, so a later one may be, unless
+// somebody was told duplicate meanwhile, on the ground of that row: then the next
+// answer must be duplicate too, when the ledger is trusted again and a key's
+// absence is a proof. So whoever answers duplicate because of a row that the stream
+// may have missed ([Ledger.Orphan]) first seals its key for the row's batch, as the
+// rebuild would have. If that batch's request lives after all, it finds its own
+// token: inserted.
 //
 // # Claims
 //
@@ -122,6 +134,7 @@
 //	the layout was changed               the record                       new era, rebuild          TestFaultTheLayoutIsChanged
 //	the server dies while rebuilding     the slices noted in Redis        another goes on           TestFaultTheRebuilderDies
 //	… between the two trust records      the numbers                      ClickHouse is told again  TestFaultATrustRecordIsMissingInClickHouse
+//	a request dies while rebuilding      its row, by the next of its key  sealed for it, duplicate  TestFaultARowIsStoredBehindTheRebuild
 //	a seal fails, its rows are stored    (trusted) the stamp              sent again: inserted      TestACallWhoseSealFailedIsCountedInsertedWhenSentAgain
 //	Redis lost, an Idempotency-Key again the contests                     counted once              TestAnIdempotencyKeyIsExactAfterRedisIsLost
 //

@@ -133,6 +133,20 @@ func (l *Ledger) StoredMeansDuplicate(v View, ingestedAt leadevents.Millis) bool
 		ingestedAt < v.Now.Add(l.cfg.Margin-l.cfg.ShortHorizon)
 }
 
+// Orphan says whether the row on whose ground alone a key is called a duplicate
+// may be one that neither a seal nor the rebuild has set a key for: it was stored
+// behind the stream, and its request may have died. Whoever answers "duplicate"
+// seals the key for the row's batch first (doc.go, "Orphans").
+func (l *Ledger) Orphan(v View, occurredAt, ingestedAt leadevents.Millis) bool {
+	// Of what was stored before the epoch began the stream missed nothing.
+	late := ingestedAt >= v.Trust.At.Add(-l.cfg.Deadline-l.cfg.Margin)
+	if v.Trusted() {
+		return late && ingestedAt >= v.Now.Add(l.cfg.Margin-l.cfg.ShortHorizon)
+	}
+	// By the clock of an earlier epoch a late row may bear any stamp.
+	return late || v.Now < occurredAt.Add(l.cfg.Horizon+l.cfg.Margin)
+}
+
 // Peek reads who owns each key: owners[i] is the batch that sealed keys[i], zero
 // where none did. Where claims is not nil, a claim for batch claims[i] is left on
 // every key without an owner (requests with an Idempotency-Key; see "Claims"); a

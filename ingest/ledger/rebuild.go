@@ -58,7 +58,8 @@ func (l *Ledger) rebuildOnce(t *Trust) {
 // after a crash starts there; while it runs, requests are served as suspect.
 //
 // A row that arrives behind the stream belongs to a request that is still to
-// seal it (in this epoch), or that has died unanswered; so nothing is missed.
+// seal it (in this epoch), or that has died unanswered: then whoever is told
+// duplicate because of it has sealed it (see "Orphans"). So nothing is missed.
 func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 	lease, err := l.takeLease(ctx)
 	if err != nil {

@@ -174,3 +174,35 @@ func TestWhatAnAbsentKeyProves(t *testing.T) {
 		}
 	}
 }
+
+// Which duplicates by a row alone have to be sealed for that row's batch.
+func TestWhatIsAnOrphan(t *testing.T) {
+	l := &Ledger{}
+	l.cfg.setDefaults()
+	const now = leadevents.Millis(1_800_000_000_000)
+	margin, horizon, short, deadline := l.cfg.Margin, l.cfg.Horizon, l.cfg.ShortHorizon, l.cfg.Deadline
+	began := now.Add(-2 * time.Minute)
+	behind := began.Add(-deadline - margin) // from here on a row may have come behind the stream
+	old := now.Add(-horizon - margin)
+	for _, tc := range []struct {
+		name               string
+		state              State
+		began              leadevents.Millis
+		occurred, ingested leadevents.Millis
+		want               bool
+	}{
+		{"an old event, stored before the epoch", Rebuilding, began, old, behind - 1, false},
+		{"an old event, on its way when it began", Rebuilding, began, old, behind, true},
+		{"an old event, stored since", Suspect, began, old, now, true},
+		{"a live event, whatever its stamp", Rebuilding, began, old + 1, 0, true},
+		{"trusted, stored before the epoch", Trusted, began, old, behind - 1, false},
+		{"trusted, stored while it was rebuilt", Trusted, began, old, behind, true},
+		{"trusted, and older than Tshort: nobody takes it for unsealed", Trusted, now.Add(-time.Hour), old, now.Add(margin-short) - 1, false},
+		{"trusted, as young as Tshort", Trusted, now.Add(-time.Hour), old, now.Add(margin - short), true},
+	} {
+		v := View{Trust: &Trust{State: tc.state, At: tc.began}, Now: now}
+		if got := l.Orphan(v, tc.occurred, tc.ingested); got != tc.want {
+			t.Errorf("%s: orphan: %v", tc.name, got)
+		}
+	}
+}

@@ -18,7 +18,7 @@ import (
 type server struct {
 	t       testing.TB
 	addr    string
-	command func(addr string) *exec.Cmd
+	command func(s *server) *exec.Cmd
 	log     *os.File
 
 	clickHouse, redis *Proxy
@@ -33,8 +33,7 @@ type server struct {
 // newServer prepares a server; command makes its process, listening on addr.
 func newServer(t testing.TB, name string, clickHouse, redis func() string, command func(s *server) *exec.Cmd) *server {
 	t.Helper()
-	s := &server{t: t}
-	s.command = func(addr string) *exec.Cmd { s.addr = addr; return command(s) }
+	s := &server{t: t, addr: freeAddress(t), command: command}
 	var err error
 	if s.log, err = os.Create(filepath.Join(t.TempDir(), name+".log")); err != nil {
 		t.Fatal(err)
@@ -45,7 +44,6 @@ func newServer(t testing.TB, name string, clickHouse, redis func() string, comma
 	if s.redis, err = NewProxy(redis); err != nil {
 		t.Fatal(err)
 	}
-	s.addr = freeAddress(t)
 	t.Cleanup(func() {
 		s.signal(syscall.SIGCONT)
 		s.end(syscall.SIGKILL)
@@ -75,7 +73,7 @@ func (s *server) start() {
 	if s.process != nil {
 		return
 	}
-	cmd := s.command(s.addr)
+	cmd := s.command(s)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

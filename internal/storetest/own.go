@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,15 +18,15 @@ const OwnDatabase = "leadevents"
 
 // ClickHouseServer is an engine of one test's own.
 type ClickHouseServer struct {
-	*embedded.Server // of the moment: Restart and Replace start another
 	own
+	server atomic.Pointer[embedded.Server] // of the moment: a Start makes another, while proxies ask where it is
 	config embedded.Config
 }
 
 // RedisServer is a redis-server of one test's own.
 type RedisServer struct {
-	*redisserver.Server // of the moment: Restart and Replace start another
 	own
+	server atomic.Pointer[redisserver.Server] // of the moment: a Start makes another, while proxies ask where it is
 	config redisserver.Config
 }
 
@@ -126,15 +127,27 @@ func OwnClickHouse(t testing.TB, configure ...func(*embedded.Config)) *ClickHous
 	}
 	s.pid = func() int { return s.Endpoint().PID }
 	s.Start()
-	t.Cleanup(func() { s.settle(s.Server.Stop) })
+	t.Cleanup(func() { s.settle(s.stop) })
 	return s
 }
 
 // Store is how to connect now.
-func (s *ClickHouseServer) Store() ClickHouseStore { return clickHouseStore(s.Server, OwnDatabase) }
+func (s *ClickHouseServer) Store() ClickHouseStore {
+	return clickHouseStore(s.server.Load(), OwnDatabase)
+}
+
+// Endpoint is where the engine is now.
+func (s *ClickHouseServer) Endpoint() embedded.Endpoint { return s.server.Load().Endpoint() }
+
+// Exec runs a statement over HTTP, as the engine's administrator.
+func (s *ClickHouseServer) Exec(ctx context.Context, statement string) (string, error) {
+	return s.server.Load().Exec(ctx, statement)
+}
+
+func (s *ClickHouseServer) stop(ctx context.Context) error { return s.server.Load().Stop(ctx) }
 
 // Halt stops the engine in order; Start starts it again on the same files.
-func (s *ClickHouseServer) Halt() { s.t.Helper(); s.halt(s.Server.Stop) }
+func (s *ClickHouseServer) Halt() { s.t.Helper(); s.halt(s.stop) }
 
 // Start starts the engine after a Halt.
 func (s *ClickHouseServer) Start() {
@@ -145,7 +158,8 @@ func (s *ClickHouseServer) Start() {
 	if err != nil {
 		s.t.Fatalf("no ClickHouse for this test: %v", err)
 	}
-	s.Server, s.stopped = server, false
+	s.server.Store(server)
+	s.stopped = false
 }
 
 // Replace puts an empty engine in its place: ports, user and password stay.
@@ -224,7 +238,7 @@ func OwnRedis(t testing.TB, configure ...func(*redisserver.Config)) *RedisServer
 	}
 	s.pid = func() int { return s.Endpoint().PID }
 	s.Start()
-	t.Cleanup(func() { s.settle(s.Server.Stop) })
+	t.Cleanup(func() { s.settle(s.stop) })
 	return s
 }
 
@@ -234,8 +248,13 @@ func (s *RedisServer) Store() RedisStore {
 	return RedisStore{Addr: e.Addr, Password: e.Password}
 }
 
+// Endpoint is where the server is now.
+func (s *RedisServer) Endpoint() redisserver.Endpoint { return s.server.Load().Endpoint() }
+
+func (s *RedisServer) stop(ctx context.Context) error { return s.server.Load().Stop(ctx) }
+
 // Halt stops the server in order; Start starts it again on the same files.
-func (s *RedisServer) Halt() { s.t.Helper(); s.halt(s.Server.Stop) }
+func (s *RedisServer) Halt() { s.t.Helper(); s.halt(s.stop) }
 
 // Start starts the server after a Halt.
 func (s *RedisServer) Start() {
@@ -246,7 +265,8 @@ func (s *RedisServer) Start() {
 	if err != nil {
 		s.t.Fatalf("no Redis for this test: %v", err)
 	}
-	s.Server, s.stopped = server, false
+	s.server.Store(server)
+	s.stopped = false
 }
 
 // Replace puts an empty server in its place: port and password stay. It is what
