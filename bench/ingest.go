@@ -168,11 +168,7 @@ func (b *ingestBench) bodies(ctx context.Context, r *report, s *server) (err err
 	r.linef("Where the time of a call goes, by the server's own metrics (the rest is HTTP, collapsing repeats and the client):")
 	r.table([]string{"step", "ms"}, rows)
 	reached := float64(samples[oursNew].median()) / float64(floor)
-	verdict := "reached"
-	if reached > floorSumGoal {
-		verdict = "NOT reached"
-	}
-	r.linef("Goal: at most %.0f × the floor, %s (%.2f; the aim is %.1f).", floorSumGoal, verdict, reached, floorSumAim)
+	r.linef("Goal: at most %.0f × the floor, %s (%.2f; the aim is %.1f).", floorSumGoal, verdict(reached <= floorSumGoal), reached, floorSumAim)
 	return nil
 }
 

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"leadevents/ingest/ledger"
+)
+
+// answer is the counts of a call.
+type answer struct{ Received, Inserted, Duplicates, Rejected int }
+
+// refusal is an answer other than 200.
+type refusal struct {
+	status int
+	after  time.Duration // its Retry-After; zero without one
+	body   string
+}
+
+func (e *refusal) Error() string { return fmt.Sprintf("the server answered %d: %s", e.status, e.body) }
+
+// post sends one call; any status but 200 is a *refusal.
+func (s *server) post(body []byte) (answer, error) { return s.postKeyed(body, "") }
+
+// postKeyed is post with an Idempotency-Key, if it is not empty.
+func (s *server) postKeyed(body []byte, key string) (answer, error) {
+	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(request)
+	defer fasthttp.ReleaseResponse(response)
+	request.SetRequestURI(s.URL + "/api/v1/webhooks/lead-events")
+	request.Header.SetMethod(fasthttp.MethodPost)
+	request.Header.SetContentType("application/json")
+	request.Header.Set(fasthttp.HeaderAuthorization, "Bearer "+s.APIKey)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	request.SetBodyRaw(body)
+	var a answer
+	if err := s.client.Do(request, response); err != nil {
+		return a, fmt.Errorf("send %d bytes: %w", len(body), err)
+	}
+	if response.StatusCode() != fasthttp.StatusOK {
+		seconds, _ := strconv.Atoi(string(response.Header.Peek(fasthttp.HeaderRetryAfter)))
+		return a, &refusal{response.StatusCode(), time.Duration(seconds) * time.Second, string(response.Body())}
+	}
+	return a, json.Unmarshal(response.Body(), &a)
+}
+
+// metrics reads /metrics: the value of each series, by its name and labels as
+// they stand there.
+func (s *server) metrics() (map[string]float64, error) {
+	status, body, err := s.client.Get(nil, s.URL+"/metrics")
+	if err != nil || status != fasthttp.StatusOK {
+		return nil, errors.Join(fmt.Errorf("read /metrics: status %d", status), err)
+	}
+	all := map[string]float64{}
+	for line := range strings.Lines(string(body)) {
+		line = strings.TrimSpace(line)
+		space := strings.LastIndexByte(line, ' ')
+		if space < 0 || line[0] == '#' {
+			continue
+		}
+		if all[line[:space]], err = strconv.ParseFloat(line[space+1:], 64); err != nil {
+			return nil, fmt.Errorf("read /metrics: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// steps reads how many seconds each step of the write path has taken in all.
+func (s *server) steps() (map[string]float64, error) {
+	series, err := s.metrics()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]float64{}
+	for name, value := range series {
+		if step, ok := strings.CutPrefix(name, `leadevents_ingest_step_seconds_sum{step="`); ok {
+			all[strings.TrimSuffix(step, `"}`)] = value
+		}
+	}
+	return all, nil
+}
+
+// ledger reads what /readyz says of the ledger, and whether the server is ready.
+func (s *server) ledger() (status ledger.Status, ready bool, err error) {
+	code, body, err := s.client.Get(nil, s.URL+"/readyz")
+	if err != nil {
+		return status, false, fmt.Errorf("read /readyz: %w", err)
+	}
+	var answer struct {
+		Checks struct {
+			Ledger struct{ Detail ledger.Status }
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return status, false, fmt.Errorf("read /readyz: %w", err)
+	}
+	return answer.Checks.Ledger.Detail, code == fasthttp.StatusOK, nil
+}
