@@ -104,3 +104,12 @@ func (s *server) ledger() (status ledger.Status, ready bool, err error) {
 	}
 	return answer.Checks.Ledger.Detail, code == fasthttp.StatusOK, nil
 }
+
+// peakMemory is the most that the process has held in memory, in MiB.
+func (s *server) peakMemory() (float64, error) {
+	kib, err := strconv.Atoi(strings.TrimSuffix(field(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid), "VmHWM"), " kB"))
+	if err != nil {
+		return 0, fmt.Errorf("read the server's peak memory: %w", err)
+	}
+	return float64(kib) / 1024, nil
+}

@@ -21,9 +21,11 @@ const stopLimit = 30 * time.Second
 
 // stores are a ClickHouse and a Redis of a benchmark's own.
 type stores struct {
-	dir    string
-	engine *embedded.Server
-	redis  *redisserver.Server
+	dir         string
+	config      embedded.Config
+	redisConfig redisserver.Config
+	engine      *embedded.Server
+	redis       *redisserver.Server
 }
 
 // startStores starts both in a temporary folder; queryLog keeps system.query_log.
@@ -37,14 +39,14 @@ func startStores(ctx context.Context, r *report, queryLog bool) (s *stores, err 
 	if s.dir, err = os.MkdirTemp("", "leadevents-bench-"); err != nil {
 		return s, err
 	}
-	config := embedded.Config{DataDir: filepath.Join(s.dir, "clickhouse")}
+	s.config.DataDir, s.redisConfig.DataDir = filepath.Join(s.dir, "clickhouse"), filepath.Join(s.dir, "redis")
 	if queryLog {
-		config.QueryLogDays = 1
+		s.config.QueryLogDays = 1
 	}
-	if s.engine, err = embedded.Start(ctx, config); err != nil {
+	if s.engine, err = embedded.Start(ctx, s.config); err != nil {
 		return s, err
 	}
-	if s.redis, err = redisserver.Start(ctx, redisserver.Config{DataDir: filepath.Join(s.dir, "redis")}); err != nil {
+	if s.redis, err = redisserver.Start(ctx, s.redisConfig); err != nil {
 		return s, err
 	}
 	conn, err := s.connect("default")
