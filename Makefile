@@ -87,8 +87,9 @@ fuzz: ## every fuzz test for FUZZTIME (30s)
 bench: build redis ## the benchmarks beside their floors, on this machine
 	go run ./bench $(BENCH)
 
-# One by name, as comments cite them: make bench-ledger BENCH=--record
-BENCHMARKS = bench-ingest bench-ledger bench-coldcheck bench-durability bench-fairness
+# One by name, as comments cite them: make bench-ledger BENCH=--record; what each
+# shows and how long it takes: bench/README.md
+BENCHMARKS = bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability
 .PHONY: $(BENCHMARKS)
 $(BENCHMARKS): build redis
 	go run ./bench $(@:bench-%=%) $(BENCH)
