@@ -1,6 +1,9 @@
 package clickhouse
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -23,6 +26,11 @@ const lingerLimit = 3 * time.Second
 //	Close → FIN → read and drop → the server's FIN → close
 //
 // Close itself does not wait; whoever owns the pool waits for lingering.
+//
+// And its read deadline is how long the server may be silent, not how long all of
+// an answer may take: clickhouse-go sets it once, before the first block, so that a
+// long answer, or one whose reader takes its time (a rebuild at a bounded rate), was
+// cut off though it flowed. A context's deadline (SetDeadline) stays what it is.
 type politeConn struct {
 	*net.TCPConn
 	lingering *lingering
@@ -31,6 +39,7 @@ type politeConn struct {
 	reading sync.Mutex // held by a read
 	mu      sync.Mutex
 	closed  bool
+	silence time.Duration // each read waits so long; 0: until the deadline, if any
 }
 
 // lingering is the connections of a pool that are closed here and not yet there.
@@ -62,8 +71,8 @@ func (l *lingering) wait() {
 	l.atWork.Wait()
 }
 
-// polite makes conn one that closes politely. TLS is left alone: the engine has
-// none, and servers take resets. heard counts the reads that bring something.
+// polite makes conn one that closes politely. heard counts the reads that bring
+// something.
 func polite(conn net.Conn, lingering *lingering, heard *atomic.Uint64) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -76,14 +85,26 @@ func polite(conn net.Conn, lingering *lingering, heard *atomic.Uint64) net.Conn 
 func (c *politeConn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.isClosed() {
-		return 0, net.ErrClosed
+	if err := c.beginRead(); err != nil {
+		return 0, err
 	}
 	n, err := c.TCPConn.Read(p)
 	if n > 0 {
 		c.heard.Add(1)
 	}
 	return n, err
+}
+
+func (c *politeConn) beginRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case c.silence > 0:
+		return c.TCPConn.SetReadDeadline(time.Now().Add(c.silence))
+	}
+	return nil
 }
 
 // Write implements net.Conn.
@@ -100,28 +121,51 @@ func (c *politeConn) isClosed() bool {
 	return c.closed
 }
 
-// SetDeadline implements net.Conn.
+// SetDeadline implements net.Conn: a moment, however much is read before it.
 func (c *politeConn) SetDeadline(at time.Time) error {
-	return c.deadline(c.TCPConn.SetDeadline, at)
+	return c.deadline(func() error { c.silence = 0; return c.TCPConn.SetDeadline(at) })
 }
 
-// SetReadDeadline implements net.Conn.
+// SetReadDeadline implements net.Conn but for this: each read waits as long as
+// the next one would now.
 func (c *politeConn) SetReadDeadline(at time.Time) error {
-	return c.deadline(c.TCPConn.SetReadDeadline, at)
+	return c.deadline(func() error {
+		c.silence = 0
+		if !at.IsZero() {
+			c.silence = max(time.Until(at), time.Nanosecond)
+		}
+		return c.TCPConn.SetReadDeadline(at)
+	})
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *politeConn) SetWriteDeadline(at time.Time) error {
-	return c.deadline(c.TCPConn.SetWriteDeadline, at)
+	return c.deadline(func() error { return c.TCPConn.SetWriteDeadline(at) })
 }
 
-func (c *politeConn) deadline(set func(time.Time) error, at time.Time) error {
+func (c *politeConn) deadline(set func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed { // the deadlines are now ours
 		return net.ErrClosed
 	}
-	return set(at)
+	return set()
+}
+
+// secure speaks TLS over a connection, which stays polite beneath. A server name
+// that is not set is the address's host.
+func secure(ctx context.Context, conn net.Conn, cfg *tls.Config, addr string) (net.Conn, error) {
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		if host, _, err := net.SplitHostPort(addr); err == nil {
+			cfg.ServerName = host
+		}
+	}
+	over := tls.Client(conn, cfg)
+	if err := over.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return over, nil
 }
 
 // Close implements net.Conn: reads and writes that wait end at once.

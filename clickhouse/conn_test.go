@@ -1,10 +1,15 @@
 package clickhouse
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -115,6 +120,88 @@ func TestConnectionsThatAreClosedWhileOrAfterThePoolIsEndToo(t *testing.T) {
 		t.Errorf("the last connection is still open: %v", err)
 	}
 	closing.Wait()
+}
+
+// A long answer, or one that is read slowly, is not cut off while it flows.
+func TestAReadDeadlineIsHowLongTheServerMayBeSilent(t *testing.T) {
+	here, there := tcpPair(t)
+	var lingering lingering
+	defer lingering.wait()
+	defer func() { _ = there.Close() }()
+	conn := polite(here, &lingering, new(atomic.Uint64))
+	defer func() { _ = conn.Close() }()
+	const moment = 50 * time.Millisecond
+	read := func() error {
+		t.Helper()
+		_, err := conn.Read(make([]byte, 1))
+		return err
+	}
+	timedOut := func(what string, err error) {
+		t.Helper()
+		if timeout, ok := err.(net.Error); !ok || !timeout.Timeout() {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, wrote := there.Write([]byte("answer"))
+	if err := errors.Join(wrote, conn.SetReadDeadline(time.Now().Add(moment))); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * moment) // the reader takes its time
+	if err := read(); err != nil {
+		t.Errorf("an answer that has come was not read: %v", err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(moment)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * moment)
+	timedOut("a context's deadline has passed", read())
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for range "nswer" {
+		if err := read(); err != nil {
+			t.Errorf("without a deadline: %v", err)
+		}
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(moment)); err != nil {
+		t.Fatal(err)
+	}
+	timedOut("a silent server", read())
+}
+
+// Under TLS too a connection is heard and closes politely.
+func TestConnectionsAreSecuredOverPoliteOnes(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	addr := server.Listener.Addr().String()
+	dial := func(roots *x509.CertPool) (net.Conn, *atomic.Uint64, error) {
+		plain, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lingering, heard := &lingering{}, new(atomic.Uint64)
+		t.Cleanup(lingering.wait)
+		conn, err := secure(t.Context(), polite(plain, lingering, heard), &tls.Config{RootCAs: roots}, addr)
+		return conn, heard, err
+	}
+	roots := x509.NewCertPool()
+	if _, _, err := dial(roots); err == nil || !strings.Contains(err.Error(), "x509") {
+		t.Errorf("a certificate of nobody we know: %v", err)
+	}
+	roots.AddCert(server.Certificate())
+	conn, heard, err := dial(roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heard.Load()
+	_, wrote := conn.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
+	answer, read := io.ReadAll(conn)
+	if err := errors.Join(wrote, read, conn.Close()); err != nil {
+		t.Error(err)
+	}
+	if !strings.HasPrefix(string(answer), "HTTP/1.0 404") || heard.Load() == before {
+		t.Errorf("answered %q, heard %d times", answer, heard.Load()-before)
+	}
 }
 
 func tcpPair(t *testing.T) (here, there net.Conn) {

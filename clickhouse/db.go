@@ -60,20 +60,21 @@ func Open(cfg Config) (*DB, error) {
 	db := &DB{database: cfg.Database}
 	dial := cfg.Dial
 	if dial == nil {
-		dialer := &net.Dialer{Timeout: or(cfg.DialTimeout, 2*time.Second)}
-		dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			if cfg.TLS != nil {
-				return (&tls.Dialer{NetDialer: dialer, Config: cfg.TLS}).DialContext(ctx, "tcp", addr)
-			}
-			return dialer.DialContext(ctx, "tcp", addr)
-		}
+		dialer := &net.Dialer{}
+		dial = func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
 	}
 	heard := func(ctx context.Context, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, or(cfg.DialTimeout, 2*time.Second))
+		defer cancel()
 		conn, err := dial(ctx, addr)
 		if err != nil {
 			return nil, err
 		}
-		return polite(conn, &db.lingering, &db.heard), nil
+		conn = polite(conn, &db.lingering, &db.heard)
+		if cfg.TLS == nil {
+			return conn, nil
+		}
+		return secure(ctx, conn, cfg.TLS, addr)
 	}
 	options := &clickhouse.Options{
 		Addr: cfg.Addrs,
