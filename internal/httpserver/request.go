@@ -262,7 +262,7 @@ func (s *Server) release(r *request) {
 	requestPool.Put(r)
 }
 
-// log writes the request's one line. The route is its pattern, never the path:
+// log writes the request's one line; of 503s only so many a second. The route is its pattern, never the path:
 // /leads/{phone} holds a phone, and query strings do too.
 func (s *Server) log(ctx context.Context, r *request, method string, status, bytesOut int, elapsed time.Duration) {
 	level := slog.LevelInfo
@@ -274,6 +274,13 @@ func (s *Server) log(ctx context.Context, r *request, method string, status, byt
 	}
 	if !s.logger.Enabled(s.base, level) {
 		return
+	}
+	unlogged := int64(0)
+	if status == fasthttp.StatusServiceUnavailable {
+		var ok bool
+		if unlogged, ok = s.refusals.admit(); !ok {
+			return
+		}
 	}
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs,
@@ -296,6 +303,9 @@ func (s *Server) log(ctx context.Context, r *request, method string, status, byt
 	}
 	if r.stack != nil {
 		attrs = append(attrs, slog.String("stack", strings.TrimSpace(string(r.stack))))
+	}
+	if unlogged > 0 {
+		attrs = append(attrs, slog.Int64("unlogged", unlogged)) // 503s before it
 	}
 	s.logger.LogAttrs(s.base, level, "request", attrs...)
 }

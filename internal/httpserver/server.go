@@ -36,6 +36,7 @@ type Server struct {
 	buffers  buffers
 	decoders *decoders
 	conns    *connections
+	refusals *refusals
 
 	checksMu sync.Mutex
 	checks   []*readinessCheck
@@ -54,6 +55,7 @@ func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer, gatherer pr
 		requests: quota{max: int64(cfg.MaxRequests)},
 		memory:   quota{max: cfg.MaxBodyMemory},
 		decoders: newDecoders(),
+		refusals: newRefusals(),
 	}
 	s.base, s.stopBase = context.WithCancel(context.Background())
 	s.conns = newConnections(s)
