@@ -75,22 +75,10 @@ func (db *DB) Kill(ctx context.Context, queryID string) error {
 // keys (50,000 in a call: 6 to 10 MiB at the server, whatever is stored), and
 // one row a stored version here.
 func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error) {
-	table, err := ext.NewTable("keys",
-		ext.Column("occurred_at", "DateTime64(3, 'UTC')"), // with the space: without it clickhouse-go reads the zone wrong
-		ext.Column("phone", "UInt64"))
+	ctx, err := withKeys(ctx, org, eventType, phones, occurredAt)
 	if err != nil {
-		return nil, fmt.Errorf("describe the keys to find: %w", err)
+		return nil, err
 	}
-	if _, err := table.Block().Columns[0].Append(occurredAt); err != nil {
-		return nil, fmt.Errorf("append the times of %d keys to find: %w", len(occurredAt), err)
-	}
-	if _, err := table.Block().Columns[1].Append(phones); err != nil {
-		return nil, fmt.Errorf("append the phones of %d keys to find: %w", len(phones), err)
-	}
-	ctx = clickhouse.Context(params(ctx, clickhouse.Parameters{
-		"organization": strconv.FormatUint(uint64(org), 10),
-		"event_type":   eventType,
-	}), clickhouse.WithExternalTable(table))
 	result, err := db.conn.Query(ctx, sqlText("keys_find"))
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("find %d keys: %w", len(phones), err))
@@ -114,4 +102,38 @@ func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType stri
 		return nil, unavailable(fmt.Errorf("read found keys: %w", err))
 	}
 	return found, nil
+}
+
+// SaveStates adds the states of keys whose rows are stored: what an insert does
+// through the view, for rows whose insert may have ended before it.
+func (db *DB) SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error {
+	ctx, err := withKeys(ctx, org, eventType, phones, occurredAt)
+	if err != nil {
+		return err
+	}
+	if err := db.conn.Exec(ctx, sqlText("states_of_keys")); err != nil {
+		return unavailable(fmt.Errorf("save the states of %d keys: %w", len(phones), err))
+	}
+	return nil
+}
+
+// withKeys gives a document its keys, as the external table "keys", and whose
+// they are.
+func withKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) (context.Context, error) {
+	table, err := ext.NewTable("keys",
+		ext.Column("occurred_at", "DateTime64(3, 'UTC')"), // with the space: without it clickhouse-go reads the zone wrong
+		ext.Column("phone", "UInt64"))
+	if err != nil {
+		return nil, fmt.Errorf("describe the keys: %w", err)
+	}
+	if _, err := table.Block().Columns[0].Append(occurredAt); err != nil {
+		return nil, fmt.Errorf("append the times of %d keys: %w", len(occurredAt), err)
+	}
+	if _, err := table.Block().Columns[1].Append(phones); err != nil {
+		return nil, fmt.Errorf("append the phones of %d keys: %w", len(phones), err)
+	}
+	return clickhouse.Context(params(ctx, clickhouse.Parameters{
+		"organization": strconv.FormatUint(uint64(org), 10),
+		"event_type":   eventType,
+	}), clickhouse.WithExternalTable(table)), nil
 }

@@ -134,13 +134,13 @@ func (db *DB) LackReceipts(ctx context.Context, answers []ledger.Landed) ([]ledg
 	}), nil
 }
 
-// RepairStates adds the states of the rows ingested in [since, until).
-func (db *DB) RepairStates(ctx context.Context, since, until leadevents.Millis) error {
-	err := db.conn.Exec(params(ctx, clickhouse.Parameters{
-		"since": strconv.FormatInt(int64(max(since, 0)), 10),
-		"until": strconv.FormatInt(int64(until), 10),
-	}), sqlText("states_repair"))
-	if err != nil {
+// RepairStates adds the states of the rows of a stretch. However many they are,
+// the server needs 256 MiB for it, and disk beyond.
+func (db *DB) RepairStates(ctx context.Context, s ledger.Stretch) error {
+	p := stretch(s.From, s.To, s.IngestedSince)
+	p["ingested_until"] = strconv.FormatInt(int64(s.IngestedUntil), 10)
+	ctx = clickhouse.Context(params(ctx, p), clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": 256 << 20}))
+	if err := db.conn.Exec(ctx, sqlText("states_repair")); err != nil {
 		return unavailable(fmt.Errorf("repair states: %w", err))
 	}
 	return nil

@@ -146,6 +146,29 @@ func (g guardedStore) FindKeys(ctx context.Context, org leadevents.OrgID, eventT
 	})
 }
 
+// SaveStates implements Store. Broken off, nothing was answered yet.
+func (g guardedStore) SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error {
+	_, err := read(ctx, g.breaker, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, g.Store.SaveStates(ctx, org, eventType, phones, occurredAt)
+	})
+	return err
+}
+
+// RepairStates implements Store.
+func (g guardedStore) RepairStates(ctx context.Context, s ledger.Stretch) error {
+	_, err := read(ctx, g.breaker, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, g.Store.RepairStates(ctx, s)
+	})
+	return err
+}
+
+// LackReceipts implements Store.
+func (g guardedStore) LackReceipts(ctx context.Context, batches []ledger.Landed) ([]ledger.Landed, error) {
+	return read(ctx, g.breaker, func(ctx context.Context) ([]ledger.Landed, error) {
+		return g.Store.LackReceipts(ctx, batches)
+	})
+}
+
 // ContestsOf implements Store.
 func (g guardedStore) ContestsOf(ctx context.Context, batches []leadevents.BatchRef) ([]leadevents.Contest, error) {
 	return read(ctx, g.breaker, func(ctx context.Context) ([]leadevents.Contest, error) {

@@ -8,7 +8,8 @@
 //
 //  1. collapse   a key that repeats inside a call, or in a group, is stored once
 //  2. peek       keys that the ledger knows are duplicates: their rows are stored
-//  3. cold check keys whose absence proves nothing are looked up in ClickHouse
+//  3. cold check keys whose absence proves nothing are looked up in ClickHouse. A
+//     duplicate by its row alone gets its state, if that row's insert broke off
 //  4. store      one columnar insert, waited for; an unknown outcome is sent
 //     again under the same token, then ended and answered 503
 //  5. seal       of all that stored a key exactly one gets it: inserted. The

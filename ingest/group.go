@@ -242,6 +242,7 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 		occurredAt leadevents.Millis
 	}
 	where := make(map[place]int32, len(cold))
+	rows := map[int32][]leadevents.BatchID{} // whose rows a key has
 	for i, k := range cold {
 		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
 		where[place{g.keys[k].Phone, g.keys[k].OccurredAt}] = k
@@ -256,6 +257,7 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 		if !ok {
 			continue
 		}
+		rows[k] = append(rows[k], version.Batch)
 		switch {
 		case version.Batch == g.tokens[k]:
 			g.stored[k] = true
@@ -264,10 +266,10 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 			g.orphan[k] = g.orphan[k] || g.in.ledger.Orphan(g.view, version.OccurredAt, version.IngestedAt)
 		}
 	}
-	if resumed == nil {
-		return nil
-	}
 	for _, k := range cold {
+		if resumed == nil {
+			break
+		}
 		winner, contested := resumed[g.keys[k]]
 		switch {
 		case contested && winner != g.tokens[k]:
@@ -279,17 +281,18 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 			g.known[k], g.owners[k], g.orphan[k] = false, 0, false
 		}
 	}
-	return nil
+	return g.ensureStates(ctx, org, eventType, rows)
 }
 
-// store inserts the rows of the keys that nobody owns. On an unknown outcome the
+// store inserts the rows of the keys that nobody owns, also those that an earlier
+// attempt of ours has stored: it may have left them without their state. On an unknown outcome the
 // identical rows go again under the same token; when it stays unknown the query
 // is ended, so that nothing arrives after the 503, and nothing is sealed.
 func (g *group) store(ctx context.Context) error {
 	rows := &leadevents.Rows{IngestedAt: g.view.Now}
 	missing := 0
 	for k := range g.keys {
-		if !g.known[k] && !g.stored[k] {
+		if !g.known[k] {
 			missing++
 		}
 	}
@@ -298,7 +301,7 @@ func (g *group) store(ctx context.Context) error {
 	}
 	rows.Grow(missing)
 	for k := range g.keys {
-		if !g.known[k] && !g.stored[k] {
+		if !g.known[k] {
 			rows.Append(g.keys[k].Org, g.keys[k].EventType, g.events[k], g.tokens[k])
 		}
 	}
@@ -317,7 +320,7 @@ func (g *group) store(ctx context.Context) error {
 			return nil
 		}
 		if isFinal(last) {
-			return last
+			break
 		}
 		g.in.log.Warn("insert outcome unknown", "rows", rows.Len(), "attempt", attempt+1, "error", last)
 		// The attempt may still be at work behind a dead connection.
@@ -325,6 +328,11 @@ func (g *group) store(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	// Rows may be there without their state, and their client may never come again.
+	g.in.mender.add(rows.IngestedAt)
+	if isFinal(last) {
+		return last
 	}
 	return leadevents.Wrap(leadevents.Unavailable, last, "the event store (ClickHouse) did not confirm the insert; send the same request again")
 }

@@ -100,6 +100,7 @@ type Ingester struct {
 	bulk    chan struct{} // a place for each big call that runs or waits
 	running chan struct{} // a place for each big call that runs
 	gate    *gate         // large bodies come through it before they are decoded
+	mender  *mender
 
 	mu       sync.RWMutex
 	closed   bool
@@ -125,6 +126,8 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.breakers.ledger = newBreaker(in.life, "the ledger (Redis)", "redis", ledger, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger, in.breakers.store}
+	in.mender = newMender(in.store, in.breakers.store, cfg.Logger)
+	in.breakers.store.working.Go(func() { in.mender.run(in.life) })
 	in.gatherer.Go(in.small.run)
 	in.gatherer.Go(in.once.run)
 	return in

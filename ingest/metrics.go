@@ -17,6 +17,7 @@ type metrics struct {
 	contested   prometheus.Counter
 	coldChecked prometheus.Counter
 	orphans     prometheus.Counter
+	statesAdded prometheus.Counter
 	ledgerHits  prometheus.Counter
 	unanswered  prometheus.Counter
 }
@@ -42,6 +43,8 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 			Help: "Keys that two calls stored and one sealed."}),
 		orphans: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_orphans_total",
 			Help: "Keys that were sealed for the batch whose row was found: their own request may have died while the ledger was rebuilt."}),
+		statesAdded: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_states_added_total",
+			Help: "Duplicates whose state was added: the insert of their row may have ended before it."}),
 		coldChecked: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_cold_checked_total",
 			Help: "Keys that were looked up in ClickHouse before they were stored."}),
 		ledgerHits: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ledger_hits_total",
@@ -49,7 +52,7 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 		unanswered: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_failed_calls_total",
 			Help: "Calls that ended in an error."}),
 	}
-	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.ledgerHits, m.unanswered,
+	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.statesAdded, m.ledgerHits, m.unanswered,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_queue_calls", Help: "Small calls that wait for a group."},
 			func() float64 { return float64(len(in.small.queue) + len(in.once.queue)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_bulk_calls", Help: "Big calls that run or wait."},

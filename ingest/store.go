@@ -20,6 +20,13 @@ type Store interface {
 	Kill(ctx context.Context, queryID string) error
 	// FindKeys reads every stored version of the keys (phones[i], occurredAt[i]).
 	FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error)
+	// SaveStates adds the states of keys whose rows are stored.
+	SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error
+	// RepairStates adds the states of the rows of a stretch.
+	RepairStates(ctx context.Context, s ledger.Stretch) error
+	// LackReceipts returns those of the batches that have no receipt; their At is
+	// not looked at.
+	LackReceipts(ctx context.Context, batches []ledger.Landed) ([]ledger.Landed, error)
 	// SaveContests makes contests durable.
 	SaveContests(ctx context.Context, contests []leadevents.Contest) error
 	// ContestsOf reads the contests that batches won or lost.

@@ -128,6 +128,9 @@
 //	its clock goes back inside a request the seal's earliest time         503                       TestASealRefusesAClockBehindItsStamp
 //	a request slower than D              the seal's latest time           503                       TestASealAfterTheDeadlineIsRefused
 //	ClickHouse killed and back           nothing is lost                  503 meanwhile             TestFaultClickHouseIsKilled
+//	… between rows and their states      the receipt that lacks           states are added first    TestFaultWhatIsAnsweredHasItsStates
+//	… and nobody sends the rows again    its start, the heartbeat before  states are repaired       TestFaultClickHouseWasDownForLong
+//	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	ClickHouse from an old snapshot      heartbeat; the last answers      new era, rebuild          TestFaultClickHouseIsRestoredFromASnapshot
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother
 //	the horizon was changed              the record                       new era, rebuild          TestFaultTheHorizonIsChanged

@@ -162,6 +162,12 @@ func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
 }
 
 func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s slice, lease *lease) error {
+	// Whoever meets a key that is set here is told duplicate, without a look at the
+	// row: so its state must be there, whatever became of the insert.
+	stretch := Stretch{From: s.from, To: s.to, IngestedSince: s.ingestedSince, IngestedUntil: EveryMoment}
+	if err := l.archive.RepairStates(ctx, stretch); err != nil {
+		return err
+	}
 	err := l.archive.StreamKeys(ctx, s.from, s.to, s.ingestedSince, func(keys []leadevents.Key, owners []leadevents.BatchID) error {
 		started := time.Now()
 		if err := lease.renew(ctx); err != nil {

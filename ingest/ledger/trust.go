@@ -83,10 +83,17 @@ type Archive interface {
 	StreamContests(ctx context.Context, from, to leadevents.Millis, f func([]leadevents.Contest) error) error
 	// LackReceipts returns those of the answers whose receipts it does not have.
 	LackReceipts(ctx context.Context, answers []Landed) ([]Landed, error)
-	// RepairStates adds the state of the rows ingested in [since, until), which
-	// a crash between a row and its view may have left out.
-	RepairStates(ctx context.Context, since, until leadevents.Millis) error
+	// RepairStates adds the states of the rows of a stretch, which an insert that
+	// broke off between a row and its view may have left out.
+	RepairStates(ctx context.Context, s Stretch) error
 }
+
+// Stretch is the rows of all organizations with From ≤ occurred_at < To and
+// IngestedSince ≤ ingested_at < IngestedUntil.
+type Stretch struct{ From, To, IngestedSince, IngestedUntil leadevents.Millis }
+
+// EveryMoment is behind all that occurs or is stamped.
+const EveryMoment = leadevents.MaxOccurredAt + 1
 
 // observation is one look at both stores.
 type observation struct {

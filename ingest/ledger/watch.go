@@ -19,7 +19,11 @@ type watch struct {
 		running bool
 		done    sync.WaitGroup
 	}
-	repaired leadevents.Millis // the start of the archive's server after which states were repaired
+	repair struct {
+		running bool
+		done    sync.WaitGroup
+		start   leadevents.Millis // of the archive's server, after which states were repaired
+	}
 	lastBeat time.Time
 }
 
@@ -27,6 +31,7 @@ type watch struct {
 func (l *Ledger) watchHealth() {
 	ctx := l.life
 	defer l.watch.rebuild.done.Wait()
+	defer l.watch.repair.done.Wait()
 	ticker := time.NewTicker(l.cfg.HeartbeatEvery)
 	defer ticker.Stop()
 	for {
@@ -173,18 +178,7 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 			return fmt.Errorf("write the trust record to ClickHouse: %w", err)
 		}
 	}
-	// A row and its state are two parts on disk: when ClickHouse died between
-	// them and nobody sends the row again, the state is missing. Only rows that
-	// were on their way when it died can be meant.
-	// The server tells its age in seconds, so its start moves by one. Rows are
-	// stamped by Redis' clock.
-	if started := o.archive.Started + skew; max(started-l.watch.repaired, l.watch.repaired-started) > 2000 {
-		since, until := started.Add(-10*l.cfg.Deadline-l.cfg.Margin), started.Add(l.cfg.Deadline+l.cfg.Margin)
-		if err := l.archive.RepairStates(ctx, since, until); err != nil {
-			return fmt.Errorf("repair the states of recent rows: %w", err)
-		}
-		l.watch.repaired = started
-	}
+	l.repairAfterStart(o, skew)
 	if err := l.beat(ctx, o, t); err != nil {
 		return err
 	}
@@ -193,6 +187,41 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 		l.watch.rebuild.done.Go(func() { l.rebuildOnce(t) })
 	}
 	return nil
+}
+
+// repairAfterStart adds the states of rows that were on their way when ClickHouse,
+// or a server before us, died: a row and its state are two parts on disk, and where
+// nobody sends the row again its state would be missing. It runs beside everything
+// else, for as long as it takes: whoever is told duplicate because of such a row
+// does not depend on it (package ingest adds the state first).
+func (l *Ledger) repairAfterStart(o *observation, skew leadevents.Millis) {
+	// The server tells its age in seconds, so its start moves by one. Rows are
+	// stamped by Redis' clock.
+	started := o.archive.Started + skew
+	if l.watch.repair.running || max(started-l.watch.repair.start, l.watch.repair.start-started) <= 2000 {
+		return
+	}
+	before := 10*l.cfg.Deadline + l.cfg.Margin
+	// It may have been down for long: the heartbeats ended when it died.
+	since := min(started, max(o.beat, o.archive.Beat)).Add(-before)
+	until := started
+	if l.watch.repair.start == 0 { // of what went on before us nothing is known
+		until = o.now
+	}
+	s := Stretch{To: EveryMoment, IngestedSince: since, IngestedUntil: until.Add(l.cfg.Deadline + l.cfg.Margin)}
+	l.watch.repair.running = true
+	l.watch.repair.done.Go(func() {
+		err := l.archive.RepairStates(l.life, s)
+		l.watch.mu.Lock()
+		l.watch.repair.running = false
+		if err == nil {
+			l.watch.repair.start = started
+		}
+		l.watch.mu.Unlock()
+		if err != nil && l.life.Err() == nil {
+			l.cfg.Logger.Warn("states of recent rows could not be repaired; tried again at the next look", "error", err)
+		}
+	})
 }
 
 // beat moves both heartbeats on. The archive's is written every fifth time, by

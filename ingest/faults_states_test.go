@@ -1,0 +1,157 @@
+package ingest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"leadevents"
+	"leadevents/ingest"
+	"leadevents/ingest/ledger"
+)
+
+// mending is a store that may be kept from repairing states.
+type mending struct {
+	ingest.Store
+	not bool
+}
+
+func (m mending) RepairStates(ctx context.Context, s ledger.Stretch) error {
+	if m.not {
+		return leadevents.Errorf(leadevents.Unavailable, "no repair for the test")
+	}
+	return m.Store.RepairStates(ctx, s)
+}
+
+// view makes the view of states fail, or work again: what a full disk, a memory
+// limit, or the end of the query does between a row and its state.
+func (p *process) view(fails bool) {
+	p.t.Helper()
+	where := ""
+	if fails {
+		where = "WHERE throwIf(1, 'no state for the test') = 0"
+	}
+	err := p.db.Conn().Exec(context.Background(), fmt.Sprintf(`ALTER TABLE lead_states_mv MODIFY QUERY
+		SELECT organization_id, event_type, phone, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+		FROM lead_events %s GROUP BY organization_id, event_type, phone`, where))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// states counts the leads that have a state, and those whose state is not what
+// their rows say.
+func (p *process) states() (n, wrong int) {
+	p.t.Helper()
+	var have, differ uint64
+	err := p.db.Conn().QueryRow(p.t.Context(), `
+		WITH raw AS (SELECT organization_id, event_type, phone, min(occurred_at), max(occurred_at) FROM lead_events GROUP BY ALL),
+		     states AS (SELECT organization_id, event_type, phone, min(first_at), max(last_at) FROM lead_states GROUP BY ALL)
+		SELECT (SELECT count() FROM states), (SELECT count() FROM (SELECT * FROM raw EXCEPT SELECT * FROM states))`).Scan(&have, &differ)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return int(have), int(differ)
+}
+
+// breaksOff sends a call whose insert ends between its rows and their states.
+func (p *process) breaksOff(c *ingest.Call) {
+	p.t.Helper()
+	p.view(true)
+	if _, err := p.ingester.Submit(p.t.Context(), c); leadevents.KindOf(err) != leadevents.Unavailable {
+		p.t.Fatalf("got %v, want a 503", err)
+	}
+	p.view(false)
+	if got := p.stored(); got == 0 {
+		p.t.Fatal("the insert left no rows: the test tests nothing")
+	}
+}
+
+// Nobody sends the rows again: the tables become equal by themselves.
+func TestFaultAnInsertBreaksOffBeforeItsStates(t *testing.T) {
+	w := newWorld(t)
+	w.process.breaksOff(call("broken off", events(300, now())...))
+	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+}
+
+// Whoever is told duplicate, or inserted, finds the lead by its filters at once:
+// by the row alone while the ledger is rebuilt, by a key that the rebuild has set,
+// and as the call that broke off itself.
+func TestFaultWhatIsAnsweredHasItsStates(t *testing.T) {
+	old := now().Add(-700 * 24 * time.Hour)
+	slow := func(s *stores) {
+		s.ledger.RebuildRate = 1000
+		s.betweenStore = func(st ingest.Store) ingest.Store { return mending{st, true} }
+	}
+	holds := func(p *process, n int) {
+		p.t.Helper()
+		if got, wrong := p.states(); got != n || wrong != 0 {
+			p.t.Fatalf("%d leads have a state, want %d; %d are wrong", got, n, wrong)
+		}
+	}
+	t.Run("a duplicate by its row", func(t *testing.T) {
+		w := newWorld(t, slow)
+		w.process.wants(8000, 0, "much", events(8000, now().Add(-time.Hour)))
+		list := events(300, old)
+		w.process.breaksOff(call("broken off", list...))
+		w.flush()
+		w.process.until("rebuilding", func(s ledger.Status) bool { return s.State == ledger.Rebuilding })
+		w.process.wants(0, 300, "broken off", list)
+		if s := w.process.ledger.Status(); s.State != ledger.Rebuilding {
+			t.Fatalf("the rebuild is over before the test: %+v", s)
+		}
+		holds(w.process, 8300)
+	})
+	t.Run("a duplicate by its key", func(t *testing.T) {
+		w := newWorld(t, slow)
+		list := events(300, now().Add(-time.Hour))
+		w.process.breaksOff(call("broken off", list...))
+		before := w.process.ledger.Status().Epoch
+		w.flush()
+		w.process.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != before })
+		w.process.wants(0, 300, "broken off", list)
+		holds(w.process, 300)
+	})
+	t.Run("with an Idempotency-Key", func(t *testing.T) {
+		w := newWorld(t, slow)
+		list := events(300, old)
+		again := func() *ingest.Call {
+			c := call("broken off", list...)
+			c.IdempotencyKey, c.BodyHash = "k", [16]byte{1}
+			return c
+		}
+		w.process.breaksOff(again())
+		if result := w.process.try(again); result.Inserted != 300 {
+			t.Fatalf("told %d inserted, want 300", result.Inserted)
+		}
+		holds(w.process, 300)
+	})
+}
+
+// The engine dies between rows and states, and comes back when whoever counts from
+// its new start would look in the wrong place.
+func TestFaultClickHouseWasDownForLong(t *testing.T) {
+	w := newWorldOfItsOwn(t)
+	w.process.breaksOff(call("broken off", events(300, now())...))
+	eventually(t, "it is mended", func() bool { _, wrong := w.process.states(); return wrong == 0 })
+	w.process.stop()
+	// As it would have died: an hour ago, by all that the stores know.
+	for _, sql := range []string{
+		"TRUNCATE TABLE lead_states",
+		"ALTER TABLE lead_events UPDATE ingested_at = ingested_at - INTERVAL 1 HOUR WHERE 1 SETTINGS mutations_sync = 2",
+		"ALTER TABLE ledger_beats DELETE WHERE 1 SETTINGS mutations_sync = 2",
+		"INSERT INTO ledger_beats SELECT now64(3) - INTERVAL 1 HOUR",
+	} {
+		if err := w.process.db.Conn().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.click.Halt()
+	w.redis.Replace()
+	w.click.Start()
+	w.stores.ch = w.click.Store()
+	w.stores.redis = w.redis.Store()
+	next := w.start(t)
+	eventually(t, "every row has its state", func() bool { n, wrong := next.states(); return n == 300 && wrong == 0 })
+}
