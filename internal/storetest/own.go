@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -66,7 +67,11 @@ func (o *own) signal(s syscall.Signal) {
 	if pid == 0 {
 		o.t.Fatal("the server is down already: Await it first")
 	}
-	if err := syscall.Kill(pid, s); err != nil {
+	err := syscall.Kill(pid, s)
+	if errors.Is(err, syscall.ESRCH) { // it died a moment ago, and nobody has noticed yet
+		err = syscall.Kill(o.Await(pid), s)
+	}
+	if err != nil {
 		o.t.Fatalf("signal %v to the server: %v", s, err)
 	}
 }
