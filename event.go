@@ -65,12 +65,15 @@ type Key struct {
 type BatchID uint64
 
 // NewBatchID draws a batch id from the system's random source.
-func NewBatchID() BatchID {
+func NewBatchID() BatchID { return BatchID(random63()) }
+
+// random63 is a positive, random number below 2^63.
+func random63() uint64 {
 	var b [8]byte
 	for {
 		_, _ = rand.Read(b[:]) // never fails since Go 1.24
-		if id := binary.LittleEndian.Uint64(b[:]) >> 1; id != 0 {
-			return BatchID(id)
+		if n := binary.LittleEndian.Uint64(b[:]) >> 1; n != 0 {
+			return n
 		}
 	}
 }

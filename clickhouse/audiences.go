@@ -1,0 +1,46 @@
+package clickhouse
+
+import (
+	"context"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"leadevents"
+)
+
+// AudienceLog reads the commits of one audience; without any there is none.
+func (db *DB) AudienceLog(ctx context.Context, org leadevents.OrgID, audienceID string) (leadevents.AudienceLog, error) {
+	var log leadevents.AudienceLog
+	p := clickhouse.Parameters{"organization": org.String(), "audience": audienceID}
+	err := db.stream(ctx, "audience_log", p, func(rows driver.Rows) error {
+		_, c, err := scanCommit(rows)
+		log = append(log, c)
+		return err
+	})
+	return log, err
+}
+
+// AudienceLayers is the layers that an audience consists of now; false if there
+// is no such audience. They are what audience_leads has under (organization_id,
+// layer), and stay there for an hour at least, whatever becomes of the audience
+// meanwhile: who reads them reads the audience as it was at one moment. Layers
+// share no phones, unless two additions met without seeing each other; then the
+// layer that comes first here has the phone's external_id.
+func (db *DB) AudienceLayers(ctx context.Context, org leadevents.OrgID, audienceID string) (layers []leadevents.Layer, found bool, err error) {
+	log, err := db.AudienceLog(ctx, org, audienceID)
+	if err != nil {
+		return nil, false, err
+	}
+	layers, found = log.Layers()
+	return layers, found, nil
+}
+
+// scanCommit reads the columns that audience_log selects, and what stands before
+// them.
+func scanCommit(rows driver.Rows, before ...any) (id string, c leadevents.AudienceCommit, err error) {
+	var since, changed, committed int64
+	err = rows.Scan(append(before, &id, &c.Sequence, &c.Layer, &c.Base, &c.Replaces, &c.Deleted, &c.Merged, &c.Leads, &since, &changed, &committed)...)
+	c.Since, c.ChangedAt, c.CommittedAt = leadevents.Millis(since), leadevents.Millis(changed), leadevents.Millis(committed)
+	return id, c, err
+}
