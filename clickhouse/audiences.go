@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -34,6 +35,43 @@ func (db *DB) AudienceLayers(ctx context.Context, org leadevents.OrgID, audience
 	}
 	layers, found = log.Layers()
 	return layers, found, nil
+}
+
+// Audiences lists audiences by id, those after the given one, at most limit.
+func (db *DB) Audiences(ctx context.Context, org leadevents.OrgID, after string, limit int) ([]leadevents.Audience, error) {
+	var found []leadevents.Audience
+	for {
+		var (
+			log  leadevents.AudienceLog
+			last string
+			ids  int
+		)
+		end := func() {
+			if a, exists := log.Audience(last); exists && len(found) < limit {
+				found = append(found, a)
+			}
+			log = log[:0]
+		}
+		p := clickhouse.Parameters{"organization": org.String(), "after": after, "limit": strconv.Itoa(limit)}
+		err := db.stream(ctx, "audiences_page", p, func(rows driver.Rows) error {
+			id, c, err := scanCommit(rows)
+			if id != last {
+				end()
+				last, ids = id, ids+1
+			}
+			log = append(log, c)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		end()
+		// Deleted audiences stay in the log for a while: the page may go on.
+		if len(found) == limit || ids < limit {
+			return found, nil
+		}
+		after = last
+	}
 }
 
 // scanCommit reads the columns that audience_log selects, and what stands before

@@ -386,3 +386,31 @@ func TestALockIsHeldByOne(t *testing.T) {
 	second()
 	lock(f.another(), "[false true]", "b", "c")
 }
+
+// A held lock is renewed: it outlives its own life by far, and ends with release.
+func TestAHeldLockIsRenewed(t *testing.T) {
+	f := open(t)
+	hold := func(l *ledger.Ledger) (bool, func()) {
+		t.Helper()
+		held, release, err := l.Hold(t.Context(), "a", 300*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held, release
+	}
+	held, release := hold(f.Ledger)
+	if !held {
+		t.Fatal("a free lock was not held")
+	}
+	other := f.another()
+	for began := time.Now(); time.Since(began) < time.Second; time.Sleep(20 * time.Millisecond) {
+		if twice, _ := hold(other); twice {
+			t.Fatalf("held twice after %s", time.Since(began))
+		}
+	}
+	release()
+	if held, release = hold(other); !held {
+		t.Fatal("a released lock is not free")
+	}
+	release()
+}
