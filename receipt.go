@@ -1,6 +1,9 @@
 package leadevents
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // MaxEvents is how many events one ingest call may have.
 const MaxEvents = 50_000
@@ -34,9 +37,19 @@ type Receipt struct {
 	FinishedAt     Millis
 }
 
-// RowReject is one row of a call that was not accepted.
+// What an answer shows of the rows it rejects.
+const (
+	MaxRejectsShown = 50 // of one call or upload
+	MaxRejectPhone  = 64 // code points of the phone
+)
+
+// ReasonInvalidPhone is why a row's phone is rejected, in ingest and in uploads:
+// [ParsePhone] does not read it.
+const ReasonInvalidPhone = "invalid phoneE164"
+
+// RowReject is one row of a call or upload that was not accepted.
 type RowReject struct {
-	Index    int    // position in the call's events, from 0
+	Index    int    // position among the rows, from 0
 	Phone    string // phoneE164 as sent, unescaped, cut at 64 code points
 	HasPhone bool   // false: phoneE164 was not a string, and Phone is empty
 	Reason   string // one of the contract's words
@@ -47,6 +60,19 @@ type ShownReject struct {
 	Index  int     `json:"index"`
 	Phone  *string `json:"phoneE164"` // null if it was not a string
 	Reason string  `json:"reason"`
+}
+
+// ShownPhone is the beginning of a phone as sent, for a reject.
+func ShownPhone(phone []byte) string {
+	runes := 0
+	for i := 0; i < len(phone); {
+		if runes == MaxRejectPhone {
+			return string(phone[:i])
+		}
+		_, n := utf8.DecodeRune(phone[i:])
+		i, runes = i+n, runes+1
+	}
+	return string(phone)
 }
 
 // Show is the reject as clients see it; its phone is r's own.

@@ -38,9 +38,9 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.Redis.PoolSize >= l.Connections,
 		"redis.pool_size is %d: it must be at least ledger.connections (%d)", s.Redis.PoolSize, l.Connections)
 	// Calls with an Idempotency-Key have as many lanes of their own.
-	lanes := 2*s.Ingest.Lanes + s.Ingest.BulkLanes
+	lanes := 2*s.Ingest.Lanes + s.Ingest.BulkLanes + s.Audiences.MaxUploads
 	rule(s.ClickHouse.MaxConns > lanes,
-		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes and ingest.bulk_lanes together (%d), so that stores leave a connection to reads",
+		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes, ingest.bulk_lanes and audiences.max_uploads together (%d), so that stores leave a connection to reads",
 		s.ClickHouse.MaxConns, lanes)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",

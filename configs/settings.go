@@ -32,6 +32,7 @@ type Settings struct {
 	Ledger     Ledger     `key:"ledger"`
 	Ingest     Ingest     `key:"ingest"`
 	Auth       Auth       `key:"auth"`
+	Audiences  Audiences  `key:"audiences"`
 	Filters    Filters    `key:"filters"`
 	Log        Log        `key:"log"`
 }
@@ -53,6 +54,8 @@ type HTTP struct {
 	// BodyTimeout is how long a client may take for a body, a streamed one for
 	// each MiB of it.
 	BodyTimeout time.Duration `key:"body_timeout" default:"2m" range:"1s..24h"`
+	// BodyIdleTimeout is how long a client may send nothing of a streamed body.
+	BodyIdleTimeout time.Duration `key:"body_idle_timeout" default:"30s" range:"1s..1h"`
 	// IdleTimeout closes a kept connection on which nothing is asked.
 	IdleTimeout time.Duration `key:"idle_timeout" default:"2m" range:"1s..24h"`
 	// WriteTimeout is how long a client may take for one piece of an answer.
@@ -179,6 +182,16 @@ type Auth struct {
 	MaxWait time.Duration `key:"max_wait" default:"1s" range:"10ms..10s"`
 	// FlushInterval is how often the last uses of keys are written.
 	FlushInterval time.Duration `key:"flush_interval" default:"10s" range:"100ms..10m"`
+}
+
+// Audiences bounds the uploads of audiences.
+type Audiences struct {
+	// MaxUploads is how many uploads run at once in one server process; one more
+	// is a 503.
+	MaxUploads int `key:"max_uploads" default:"4" range:"1..64"`
+	// FinishTimeout bounds what comes when all of an upload has arrived: making it
+	// a part of its audience.
+	FinishTimeout time.Duration `key:"finish_timeout" default:"10m" range:"1s..6h"`
 }
 
 // Filters is what the meaning of a filter depends on.

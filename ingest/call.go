@@ -46,9 +46,6 @@ type Result struct {
 	Rejects    []leadevents.RowReject // the first 50
 }
 
-// MaxRejectsShown is how many rejects an answer shows; the receipt has them all.
-const MaxRejectsShown = 50
-
 // finish hands the call its end; only the first counts.
 func (c *Call) finish(err error) {
 	c.err = err

@@ -10,17 +10,16 @@ import (
 
 // Limits of one ingest call and of one of its rows (API.md 1).
 const (
-	MaxEventTypeLength  = 128   // code points of eventType
-	MaxMetadataBytes    = 8_192 // metadata of one event as compact JSON
-	MaxMetadataDepth    = 64    // nesting of metadata, itself the first level
-	MaxRejectPhoneRunes = 64    // code points of the phone that a reject repeats
+	MaxEventTypeLength = 128   // code points of eventType
+	MaxMetadataBytes   = 8_192 // metadata of one event as compact JSON
+	MaxMetadataDepth   = 64    // nesting of metadata, itself the first level
 )
 
 // The reasons a row can be rejected for, in the order they are examined: the
 // first that applies is the one reported.
 const (
 	ReasonInvalidEvent      = "invalid event"
-	ReasonInvalidPhone      = "invalid phoneE164"
+	ReasonInvalidPhone      = leadevents.ReasonInvalidPhone
 	ReasonMissingOccurredAt = "missing occurredAt"
 	ReasonInvalidOccurredAt = "invalid occurredAt"
 	ReasonInvalidMetadata   = "invalid metadata"
@@ -225,7 +224,7 @@ func (d *Decoder) judge(body []byte) {
 		if phone := row.phone.of(body); len(phone) > 0 && phone[0] == '"' {
 			reject.HasPhone = true
 			cut.start = len(d.phones)
-			d.phones = appendUnescaped(d.phones, phone[1:len(phone)-1], MaxRejectPhoneRunes)
+			d.phones = appendUnescaped(d.phones, phone[1:len(phone)-1], leadevents.MaxRejectPhone)
 			cut.end = len(d.phones)
 		}
 		req.Rejects = append(req.Rejects, reject)

@@ -423,7 +423,7 @@ func (g *group) count(inserted func(k int) bool) {
 		}
 		call.result = Result{
 			Received: call.Received, Inserted: n, Duplicates: len(call.Events) - n, Rejected: len(call.Rejects),
-			Rejects: call.Rejects[:min(len(call.Rejects), MaxRejectsShown)],
+			Rejects: call.Rejects[:min(len(call.Rejects), leadevents.MaxRejectsShown)],
 		}
 		if !call.DryRun {
 			call.result.Batch = call.id

@@ -154,7 +154,7 @@ func (in *Ingester) answerAgain(ctx context.Context, calls []*Call, batches []le
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	receipts, err := in.store.ReceiptsOf(ctx, batches, MaxRejectsShown)
+	receipts, err := in.store.ReceiptsOf(ctx, batches, leadevents.MaxRejectsShown)
 	if err != nil {
 		return nil, err
 	}

@@ -152,15 +152,17 @@ func (b *Body) Release() {
 	}
 }
 
-// clientReader reads a body of any size from the client: it counts, extends
-// the deadline as the body moves, and never takes a cut connection for an end.
+// clientReader reads a body of any size from the client: it counts, bounds the
+// waits for the client, and never takes a cut connection for an end. What the
+// handler does between two reads is not the client's time.
 type clientReader struct {
 	ctx     *fasthttp.RequestCtx
 	r       *request
 	stream  io.Reader
-	length  int // -1 if chunked
-	renewAt int64
-	err     error // sticky
+	length  int           // -1 if chunked
+	renewAt int64         // bytesIn at which a new BodyTimeout begins
+	left    time.Duration // of the BodyTimeout that runs
+	err     error         // sticky
 }
 
 // renewEvery is how many bytes of a streamed body have a BodyTimeout of their own.
@@ -171,18 +173,24 @@ func (cr *clientReader) Read(p []byte) (int, error) {
 	if cr.err != nil {
 		return 0, cr.err
 	}
+	cfg := &cr.r.srv.cfg
 	if cr.r.bytesIn >= cr.renewAt {
-		cr.renewAt = cr.r.bytesIn + renewEvery
-		if conn := cr.ctx.Conn(); conn != nil {
-			_ = conn.SetReadDeadline(time.Now().Add(cr.r.srv.cfg.BodyTimeout))
-		}
+		cr.renewAt, cr.left = cr.r.bytesIn+renewEvery, cfg.BodyTimeout
+	}
+	began := time.Now()
+	wait := min(cr.left, cfg.BodyIdleTimeout)
+	if conn := cr.ctx.Conn(); conn != nil {
+		_ = conn.SetReadDeadline(began.Add(wait))
 	}
 	n, err := cr.stream.Read(p)
+	cr.left -= time.Since(began)
 	cr.r.bytesIn += int64(n)
 	switch {
 	case cr.length >= 0 && cr.r.bytesIn == int64(cr.length), cr.length < 0 && err == io.EOF:
 		cr.r.bodyEnded = true
 		cr.err = io.EOF
+	case err != nil && timedOut(err):
+		cr.err = cr.r.srv.streamTimeout(wait < cfg.BodyIdleTimeout)
 	case err != nil:
 		cr.err = cr.r.srv.readFailure(err, cr.r.bytesIn, cr.length)
 	}
@@ -194,9 +202,10 @@ func (cr *clientReader) Read(p []byte) (int, error) {
 
 // StreamBody is the decompressed body of an upload of any size, read from the
 // client as the handler reads it. Read fails, and does not end, when the
-// connection is cut (400), the client stands still (408) or the compressed
-// data is damaged (400): errors to be returned by the handler as they are. It
-// is valid until the handler returns; the caller closes it.
+// connection is cut (400), the client stands still for [Config].BodyIdleTimeout or
+// takes longer than BodyTimeout for a MiB (408), or the compressed data is damaged
+// (400): errors to be returned by the handler as they are. It is valid until the
+// handler returns; the caller closes it.
 func StreamBody(c *fiber.Ctx) (io.ReadCloser, error) {
 	ctx := c.Context()
 	r := requestOf(ctx)

@@ -12,12 +12,13 @@ import (
 // The names of the settings that a refusal tells its reader to raise. The
 // settings file spells them the same way.
 const (
-	SettingMaxHeaderBytes = "http.max_header_bytes"
-	SettingMaxConnections = "http.max_connections"
-	SettingMaxRequests    = "http.max_requests"
-	SettingMaxBodyMemory  = "http.max_body_memory"
-	SettingHeaderTimeout  = "http.header_timeout"
-	SettingBodyTimeout    = "http.body_timeout"
+	SettingMaxHeaderBytes  = "http.max_header_bytes"
+	SettingMaxConnections  = "http.max_connections"
+	SettingMaxRequests     = "http.max_requests"
+	SettingMaxBodyMemory   = "http.max_body_memory"
+	SettingHeaderTimeout   = "http.header_timeout"
+	SettingBodyTimeout     = "http.body_timeout"
+	SettingBodyIdleTimeout = "http.body_idle_timeout"
 )
 
 // Config bounds everything a client can make the server hold. Start from
@@ -42,6 +43,8 @@ type Config struct {
 	// BodyTimeout is how long a client may take for a whole body; a streamed
 	// body ([StreamBody]) has it anew for each MiB.
 	BodyTimeout time.Duration
+	// BodyIdleTimeout is how long a client may stand still within a streamed body.
+	BodyIdleTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request.
 	IdleTimeout time.Duration
 	// WriteTimeout is how long one write of up to a buffer (4 KiB, or more for
@@ -72,6 +75,7 @@ func DefaultConfig() Config {
 		MaxBodyMemory:    128 << 20,
 		HeaderTimeout:    10 * time.Second,
 		BodyTimeout:      2 * time.Minute,
+		BodyIdleTimeout:  30 * time.Second,
 		IdleTimeout:      2 * time.Minute,
 		WriteTimeout:     30 * time.Second,
 		LingerTimeout:    10 * time.Second,
@@ -102,6 +106,7 @@ func (c Config) Validate() error {
 	}{
 		{SettingHeaderTimeout, c.HeaderTimeout},
 		{SettingBodyTimeout, c.BodyTimeout},
+		{SettingBodyIdleTimeout, c.BodyIdleTimeout},
 		{"http.idle_timeout", c.IdleTimeout},
 		{"http.write_timeout", c.WriteTimeout},
 		{"http.linger_timeout", c.LingerTimeout},

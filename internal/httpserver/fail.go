@@ -149,7 +149,7 @@ func retryAfterSeconds(d time.Duration) int {
 
 // readFailure tells why a body could not be read to its end.
 func (s *Server) readFailure(err error, got int64, want int) error {
-	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+	if timedOut(err) {
 		return &protocolError{fasthttp.StatusRequestTimeout, leadevents.Errorf(leadevents.InvalidRequest,
 			"the body did not arrive within %s (%s)", s.cfg.BodyTimeout, SettingBodyTimeout)}
 	}
@@ -159,6 +159,21 @@ func (s *Server) readFailure(err error, got int64, want int) error {
 	}
 	return leadevents.Wrap(leadevents.InvalidRequest, err,
 		"the chunked body was cut short or is malformed after %d bytes", got)
+}
+
+func timedOut(err error) bool {
+	netErr, ok := errors.AsType[net.Error](err)
+	return ok && netErr.Timeout()
+}
+
+// streamTimeout is for a streamed body that came too slowly, or not at all.
+func (s *Server) streamTimeout(slow bool) error {
+	if slow {
+		return &protocolError{fasthttp.StatusRequestTimeout, leadevents.Errorf(leadevents.InvalidRequest,
+			"the body came too slowly: a MiB of it has %s (%s)", s.cfg.BodyTimeout, SettingBodyTimeout)}
+	}
+	return &protocolError{fasthttp.StatusRequestTimeout, leadevents.Errorf(leadevents.InvalidRequest,
+		"nothing of the body came for %s (%s)", s.cfg.BodyIdleTimeout, SettingBodyIdleTimeout)}
 }
 
 // beforeRouting answers what fasthttp could not read as a request. It tells
