@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -93,30 +92,25 @@ func ParseBodyHash(s string) (*[16]byte, error) {
 	return &hash, nil
 }
 
-// cursor is the position as a cursor, opaque to clients. It holds the
-// organization, so that another one's is refused rather than misread.
-func cursor(org leadevents.OrgID, p leadevents.BatchPosition) string {
-	if p == (leadevents.BatchPosition{}) {
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "b1.%d.%d.%d", org, p.CreatedAt, p.Batch))
+// batchCursor is a position as a cursor.
+func batchCursor(org leadevents.OrgID, p leadevents.BatchPosition) string {
+	return writeCursor("b1", org, fmt.Sprintf("%d.%d", p.CreatedAt, p.Batch))
 }
 
-// parseBatchCursor reads what cursor wrote for the same organization.
-func parseBatchCursor(org leadevents.OrgID, s string) (leadevents.BatchPosition, error) {
-	refused := leadevents.Errorf(leadevents.InvalidRequest, "cursor is not one that this list gave: pass on nextCursor as it came")
-	text, err := base64.RawURLEncoding.DecodeString(s)
-	parts := strings.Split(string(text), ".")
-	if err != nil || len(parts) != 4 || parts[0] != "b1" || parts[1] != org.String() {
-		return leadevents.BatchPosition{}, refused
-	}
-	at, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || at < 0 {
-		return leadevents.BatchPosition{}, refused
-	}
-	batch, err := leadevents.ParseBatchID(parts[3])
+// parseBatchCursor reads what batchCursor wrote for the same organization.
+func parseBatchCursor(org leadevents.OrgID, cursor string) (leadevents.BatchPosition, error) {
+	position, err := readCursor("b1", org, cursor)
 	if err != nil {
-		return leadevents.BatchPosition{}, refused
+		return leadevents.BatchPosition{}, err
+	}
+	created, id, _ := strings.Cut(position, ".")
+	at, err := strconv.ParseInt(created, 10, 64)
+	if err != nil || at < 0 {
+		return leadevents.BatchPosition{}, errCursor
+	}
+	batch, err := leadevents.ParseBatchID(id)
+	if err != nil {
+		return leadevents.BatchPosition{}, errCursor
 	}
 	return leadevents.BatchPosition{CreatedAt: leadevents.Millis(at), Batch: batch}, nil
 }

@@ -5,9 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -63,29 +60,20 @@ func shown(r leadevents.Receipt) batchJSON {
 	return b
 }
 
-// principal is who asks; its organization is the one that is answered for.
-func (h *BatchHandler) principal(c *fiber.Ctx) (auth.Principal, error) {
-	p, err := h.directory.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), auth.Query)
-	if err == nil {
-		httpserver.SetOrganization(c, p.Org)
-	}
-	return p, err
-}
-
 // receipt reads the batch that the path names, with up to rejects of its rejects.
 func (h *BatchHandler) receipt(c *fiber.Ctx, rejects int) (leadevents.Receipt, error) {
-	p, err := h.principal(c)
+	by, err := asks(c, h.directory, auth.Query)
 	if err != nil {
-		return leadevents.Receipt{}, err
-	}
-	if _, err := parameters(c); err != nil {
 		return leadevents.Receipt{}, err
 	}
 	id, err := httpserver.Param(c, "batchId")
+	if err == nil {
+		err = by.forbidden
+	}
 	if err != nil {
 		return leadevents.Receipt{}, err
 	}
-	return h.batches.Batch(httpserver.Context(c), p.Org, id, rejects)
+	return h.batches.Batch(httpserver.Context(c), by.org, id, rejects)
 }
 
 func (h *BatchHandler) get(c *fiber.Ctx) error {
@@ -124,14 +112,11 @@ func (h *BatchHandler) rejects(c *fiber.Ctx) error {
 }
 
 func (h *BatchHandler) list(c *fiber.Ctx) error {
-	p, err := h.principal(c)
+	by, err := asks(c, h.directory, auth.Query, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
 	if err != nil {
 		return err
 	}
-	given, err := parameters(c, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
-	if err != nil {
-		return err
-	}
+	given := by.parameters
 	which := leadevents.BatchFilter{EventType: given["eventType"], KeyID: given["keyId"], IdempotencyKey: given["idempotencyKey"]}
 	if which.From, err = moment("from", given["from"]); err != nil {
 		return err
@@ -150,19 +135,20 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	limit := DefaultBatches
-	if text := given["limit"]; text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > MaxBatches {
-			return leadevents.Errorf(leadevents.InvalidRequest, "limit must be 1 to %d", MaxBatches)
-		}
+	limit, err := by.limit(DefaultBatches, MaxBatches)
+	if err != nil {
+		return err
+	}
+	if by.forbidden != nil { // a cursor is an organization's
+		return by.forbidden
 	}
 	var after leadevents.BatchPosition
 	if text := given["cursor"]; text != "" {
-		if after, err = parseBatchCursor(p.Org, text); err != nil {
+		if after, err = parseBatchCursor(by.org, text); err != nil {
 			return err
 		}
 	}
-	receipts, next, err := h.batches.List(httpserver.Context(c), p.Org, which, after, limit)
+	receipts, next, err := h.batches.List(httpserver.Context(c), by.org, which, after, limit)
 	if err != nil {
 		return err
 	}
@@ -173,49 +159,9 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 	for i, r := range receipts {
 		answer.Batches[i] = shown(r)
 	}
-	if text := cursor(p.Org, next); text != "" {
+	if next != (leadevents.BatchPosition{}) {
+		text := batchCursor(by.org, next)
 		answer.Next = &text
 	}
 	return c.JSON(answer)
-}
-
-// parameters reads the query string: only the named ones, each once, none empty.
-// Values are copies.
-func parameters(c *fiber.Ctx, names ...string) (map[string]string, error) {
-	given := map[string]string{}
-	var err error
-	for key, value := range c.Context().QueryArgs().All() {
-		name := string(key)
-		_, twice := given[name]
-		switch {
-		case err != nil:
-		case !slices.Contains(names, name):
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %q is unknown here; known are: %s", name, known(names))
-		case twice:
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s stands there twice", name)
-		case len(value) == 0:
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s is empty", name)
-		}
-		given[name] = string(value)
-	}
-	return given, err
-}
-
-func known(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
-// moment reads a time of the query string; absent is zero.
-func moment(name, text string) (leadevents.Millis, error) {
-	if text == "" {
-		return 0, nil
-	}
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.UnixMilli() < 0 || leadevents.MillisOf(at) > leadevents.MaxOccurredAt {
-		return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s must be a time as RFC 3339 with an offset, from 1970 to before 2100 (a + in it is written %%2B)", name)
-	}
-	return leadevents.MillisOf(at), nil
 }

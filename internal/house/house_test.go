@@ -26,7 +26,7 @@ var floors = [][]string{
 	{"."},
 	{"internal/child/...", "internal/httpserver/...", "internal/house"},
 	{"internal/redisserver/...", "internal/..."},
-	{"ingest/ledger/...", "auth/...", "query/audience/...", "clickhouse/schema/...", "clickhouse/embedded/..."},
+	{"ingest/ledger/...", "auth/...", "query/audience/...", "query/upload/...", "clickhouse/schema/...", "clickhouse/embedded/..."},
 	{"ingest", "query", "clickhouse", "ingest/backfill/...", "console/..."},
 	{"configs"},
 	{"cmd/internal/app/..."},

@@ -24,6 +24,7 @@ import (
 // of their own; these bounds only matter when one of those is broken.
 const (
 	stopCredentials = 10 * time.Second // one last write of the uses of keys
+	stopAudiences   = 10 * time.Second // a sweep under way is given up
 	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
 	stopRedis       = 30 * time.Second // the append-only file is written out
 )
@@ -35,6 +36,7 @@ type server struct {
 	ledger      *ledger.Ledger
 	ingester    *ingest.Ingester
 	credentials *Credentials
+	audiences   *query.Audiences
 	http        *httpserver.Server
 }
 
@@ -115,6 +117,13 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	}, srv.db, srv.ledger)
 	g.add("ingester", s.HTTP.ShutdownTimeout, srv.ingester.Close)
 
+	// Uploads end with HTTP; what is left to stop is the sweep.
+	srv.audiences = query.NewAudiences(query.AudienceConfig{
+		MaxUploads: s.Audiences.MaxUploads, InsertTimeout: s.ClickHouse.InsertTimeout, FinishTimeout: s.Audiences.FinishTimeout,
+		Logger: log, Metrics: reg,
+	}, srv.db, srv.ledger)
+	g.run("audiences", stopAudiences, srv.audiences.Run)
+
 	if srv.http, err = newHTTP(s, log, reg); err != nil {
 		return nil, err
 	}
@@ -136,6 +145,7 @@ func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*h
 		MaxBodyMemory:    int64(s.HTTP.MaxBodyMemory),
 		HeaderTimeout:    s.HTTP.HeaderTimeout,
 		BodyTimeout:      s.HTTP.BodyTimeout,
+		BodyIdleTimeout:  s.HTTP.BodyIdleTimeout,
 		IdleTimeout:      s.HTTP.IdleTimeout,
 		WriteTimeout:     s.HTTP.WriteTimeout,
 		LingerTimeout:    s.HTTP.LingerTimeout,
@@ -151,6 +161,7 @@ func (srv *server) route() {
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
 	batches := query.NewBatches(srv.db, func() leadevents.Millis { return leadevents.MillisOf(time.Now()) })
 	query.NewBatchHandler(batches, srv.credentials.Directory).Register(app)
+	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 }
 
 // observe tells /readyz of both stores. A store whose calls are refused is not
