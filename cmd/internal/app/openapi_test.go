@@ -224,11 +224,12 @@ func TestTheDocumentsExamplesAreTrue(t *testing.T) {
 	from.base, stop = startServe(t, s, &logOf{})
 	defer stop()
 
-	// What stores comes before what reads it.
-	for _, stores := range []bool{true, false} {
-		for path, item := range document(t).Paths.Map() {
-			for method, operation := range item.Operations() {
-				if (operation.RequestBody != nil) == stores {
+	// What stores comes before what reads it, and what deletes is last.
+	paths := document(t).Paths.Map()
+	for _, methods := range [][]string{{"POST", "PUT"}, {"GET"}, {"DELETE"}} {
+		for _, path := range slices.Sorted(maps.Keys(paths)) {
+			for _, method := range methods {
+				if operation := paths[path].GetOperation(method); operation != nil {
 					t.Run(method+" "+path, func(t *testing.T) { exchange(t, from, method, path, operation) })
 				}
 			}
@@ -236,13 +237,34 @@ func TestTheDocumentsExamplesAreTrue(t *testing.T) {
 	}
 }
 
+// asked is a request example and what it is sent as.
+type asked struct {
+	*openapi3.Example
+	mediaType string
+}
+
+// body is the example as bytes.
+func (a asked) body(t *testing.T) []byte {
+	if text, ok := a.Value.(string); ok && a.mediaType != "application/json" {
+		return []byte(text)
+	}
+	body, err := json.Marshal(a.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
 func exchange(t *testing.T, from *sender, method, path string, operation *openapi3.Operation) {
-	path = strings.ReplaceAll(path, "{batchId}", from.batch)
-	requests := map[string]*openapi3.Example{}
+	path = strings.NewReplacer("{batchId}", from.batch, "{audienceId}", "customers").Replace(path)
+	requests := map[string]asked{}
 	if operation.RequestBody != nil {
-		for _, media := range operation.RequestBody.Value.Content {
+		for mediaType, media := range operation.RequestBody.Value.Content {
 			for name, example := range media.Examples {
-				requests[name] = example.Value
+				if _, twice := requests[name]; twice {
+					t.Errorf("two request examples are called %s", name)
+				}
+				requests[name] = asked{example.Value, mediaType}
 			}
 		}
 	}
@@ -260,7 +282,7 @@ func exchange(t *testing.T, from *sender, method, path string, operation *openap
 	}
 	if operation.RequestBody == nil { // what needs no body has answers alone
 		for name := range answers {
-			requests[name] = &openapi3.Example{}
+			requests[name] = asked{Example: &openapi3.Example{}}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(requests)) {
@@ -284,7 +306,14 @@ func exchange(t *testing.T, from *sender, method, path string, operation *openap
 			t.Fatalf("%s: the test has no body %q", name, x.Body)
 		}
 		if x.Body == "" && operation.RequestBody != nil {
-			body, _ = json.Marshal(requests[name].Value)
+			body = requests[name].body(t)
+			if x.Headers["Content-Type"] == "" {
+				x.Headers = maps.Clone(x.Headers)
+				if x.Headers == nil {
+					x.Headers = map[string]string{}
+				}
+				x.Headers["Content-Type"] = requests[name].mediaType
+			}
 		}
 		got := from.send(method, path, body, x)
 		if fmt.Sprint(got.status) != want.status {
@@ -304,7 +333,7 @@ func exchange(t *testing.T, from *sender, method, path string, operation *openap
 		t.Errorf("the answer %s has no request of that name", name)
 	}
 	if operation.RequestBody == nil && len(requests) == 0 { // documented by schema alone
-		if got := from.send(method, path, nil, sending{}); got.status != http.StatusOK {
+		if got := from.send(method, path, nil, sending{}); got.status/100 != 2 {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
@@ -318,7 +347,7 @@ func TestTheDocumentsStatusesHaveExamples(t *testing.T) {
 				continue
 			}
 			for status, response := range operation.Responses.Map() {
-				if strings.HasPrefix(status, "5") {
+				if strings.HasPrefix(status, "5") || status == "408" { // a 408 takes half a minute; httpserver's tests have it
 					continue
 				}
 				examples := 0
