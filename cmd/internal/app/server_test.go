@@ -336,8 +336,8 @@ func TestKeyring(t *testing.T) {
 func TestRefusalsNameSettingsThatExist(t *testing.T) {
 	for _, name := range []string{
 		httpserver.SettingMaxHeaderBytes, httpserver.SettingMaxConnections, httpserver.SettingMaxRequests,
-		httpserver.SettingMaxBodyMemory, httpserver.SettingHeaderTimeout, httpserver.SettingBodyTimeout,
-		"ingest.queue", "ingest.bulk_queue",
+		httpserver.SettingMaxBodyMemory, httpserver.SettingHeaderTimeout, httpserver.SettingBodyTimeout, httpserver.SettingBodyIdleTimeout,
+		"ingest.queue", "ingest.bulk_queue", "audiences.max_uploads",
 	} {
 		if !slices.Contains(configs.Keys(), name) {
 			t.Errorf("%s is no setting", name)
