@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,8 +21,10 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"leadevents"
 	"leadevents/cmd/internal/app"
 	"leadevents/configs"
+	"leadevents/internal/loadgen"
 	"leadevents/internal/storetest"
 )
 
@@ -112,6 +115,42 @@ func TestBodiesHoldEveryEvent(t *testing.T) {
 	}
 }
 
+// The leads of an audience are those of the events, whatever the format.
+func TestAudiencesHoldTheLeadsOfTheEvents(t *testing.T) {
+	args := []string{"audience", "--leads", "500", "--first", "3"}
+	rows, err := csv.NewReader(strings.NewReader(mustRun(t, args...))).ReadAll()
+	if err != nil || len(rows) != 501 || rows[0][0] != "phoneE164" || rows[0][1] != "externalId" {
+		t.Fatalf("%d rows, the first %v, %v", len(rows), rows[0], err)
+	}
+	g, err := loadgen.New(loadgen.Config{Seed: 1, Org: 1, Times: loadgen.Live(leadevents.MaxOccurredAt)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type lead struct{ PhoneE164, ExternalID string }
+	var want []lead
+	for i, row := range rows[1:] {
+		if row[0] != g.Phone(uint64(i+3)).String() || row[1] != fmt.Sprintf("crm-%d", i+3) {
+			t.Fatalf("row %d is %v", i, row)
+		}
+		want = append(want, lead{row[0], row[1]})
+	}
+	var document struct{ Leads []lead }
+	if err := json.Unmarshal([]byte(mustRun(t, append(args, "--format", "json")...)), &document); err != nil || !slices.Equal(document.Leads, want) {
+		t.Errorf("json: %d leads, %v", len(document.Leads), err)
+	}
+	var lines []lead
+	for line := range strings.Lines(mustRun(t, append(args, "--format", "ndjson")...)) {
+		var l lead
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, l)
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("ndjson: %d leads", len(lines))
+	}
+}
+
 func TestFlagsThatMakeNoSense(t *testing.T) {
 	for want, args := range map[string][]string{
 		"none of live, horizon and history":    {"sql", "--times", "soon"},
@@ -123,6 +162,8 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 		"0 to 999 per mille":                   {"sql", "--duplicates", "-1"},
 		"neither ndjson nor csv":               {"file", "--format", "xml"},
 		"none of none, gzip and zstd":          {"file", "--compression", "br"},
+		"none of csv, ndjson and json":         {"audience", "--format", "xml"},
+		"--leads must be above 0":              {"audience", "--leads", "0"},
 		"--url is missing":                     {"post"},
 		"--key is missing":                     {"post", "--url", "http://127.0.0.1:1"},
 		"--verify needs --dev":                 {"post", "--url", "http://127.0.0.1:1", "--key", "k", "--verify"},
