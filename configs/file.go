@@ -29,7 +29,7 @@ func readFile(path string, all []setting, faults *Faults) (yamlFile, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return file, fmt.Errorf("read the settings: %w", err)
+		return file, &Unreadable{fmt.Errorf("read the settings: %w", err)}
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -37,16 +37,24 @@ func readFile(path string, all []setting, faults *Faults) (yamlFile, error) {
 	case errors.Is(err, io.EOF):
 		return file, nil // empty: all defaults
 	case err != nil:
-		return file, fmt.Errorf("read the settings in %s: %w", path, err)
+		return file, &Unreadable{fmt.Errorf("read the settings in %s: %w", path, err)}
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return file, fmt.Errorf("read the settings in %s: a second YAML document follows the first (---)", path)
+		return file, &Unreadable{fmt.Errorf("read the settings in %s: a second YAML document follows the first (---)", path)}
 	}
 	r := reader{all: all, name: filepath.Base(path), lines: file.lines, faults: faults}
 	r.keys, r.groups = names(all)
 	r.group(doc.Content[0], "", file.tree)
 	return file, nil
 }
+
+// Unreadable is a file of settings that is not there, or no YAML.
+type Unreadable struct{ err error }
+
+func (e *Unreadable) Error() string { return e.err.Error() }
+
+// Unwrap is what reading or parsing it came to.
+func (e *Unreadable) Unwrap() error { return e.err }
 
 type reader struct {
 	all          []setting

@@ -124,6 +124,9 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 	if which.To, err = moment("to", given["to"]); err != nil {
 		return err
 	}
+	if given["to"] != "" {
+		which.To = max(which.To, 1) // 1970 is before all batches, and zero would be no end
+	}
 	if text := given["state"]; text != "" {
 		which.State = leadevents.BatchState(text)
 		if !slices.Contains([]leadevents.BatchState{leadevents.BatchRunning, leadevents.BatchDone, leadevents.BatchUndone}, which.State) {

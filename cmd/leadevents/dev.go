@@ -26,6 +26,9 @@ again, also after a crash; only one dev at a time can run on a folder.`,
 	flags := addSettingsFlags(cmd).addListen(cmd)
 	cmd.Flags().StringVar(&dir, "data-dir", "./leadevents-data", "keep all files in `DIR`; made if need be")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if dir == "" { // "$UNSET": not the folder that happens to be the current one
+			return usagef(cmd, "--data-dir is empty: name a folder")
+		}
 		loaded, err := flags.load(cmd)
 		if err != nil {
 			return err

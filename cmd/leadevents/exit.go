@@ -26,6 +26,7 @@ var exitCodes = []struct {
 }{
 	{isA[*usageError], exitUsage},
 	{isA[*configs.Faults], exitUsage}, // a wrong setting is a wrong invocation
+	{isA[*configs.Unreadable], exitUsage},
 	{isA[*rejectedError], exitRejected},
 }
 

@@ -56,7 +56,7 @@ func Check(ctx context.Context, s configs.Settings) []Finding {
 	found, cache, facts := checkRedis(ctx, s)
 	all = append(all, found...)
 	if archive != nil && facts != nil {
-		all = append(all, checkLedger(*archive, *facts))
+		all = append(all, checkLedger(s, *archive, *facts))
 	}
 	return append(all, checkClocks(s, database, cache)...)
 }
@@ -218,7 +218,10 @@ func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock, *le
 		"set appendonly yes and appendfsync everysec in redis.conf")
 	add(facts.Role == "master", Broken, "it is the primary",
 		"it is a replica, which cannot be written to", "set redis.addr to the primary")
-	if facts.MaxMemory > 0 && facts.UsedMemory > facts.MaxMemory*8/10 {
+	if facts.MaxMemory > 0 && facts.UsedMemory >= facts.MaxMemory {
+		all = append(all, Finding{Broken, subject, fmt.Sprintf("it uses all of its %d MiB of maxmemory: requests get 503", facts.MaxMemory>>20),
+			"raise maxmemory, or lower ledger.horizon"})
+	} else if facts.MaxMemory > 0 && facts.UsedMemory > facts.MaxMemory*8/10 {
 		all = append(all, Finding{Warning, subject, fmt.Sprintf("it uses %d of %d MiB of maxmemory; when it is full, requests get 503", facts.UsedMemory>>20, facts.MaxMemory>>20),
 			"raise maxmemory, or lower ledger.horizon"})
 	}

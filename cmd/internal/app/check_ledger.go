@@ -2,13 +2,15 @@ package app
 
 import (
 	"fmt"
+	"time"
 
+	"leadevents/configs"
 	"leadevents/ingest/ledger"
 )
 
 // checkLedger says how far Redis is believed, as the servers have noted it in
 // both stores. None of it is broken: counts stay exact, only slower.
-func checkLedger(archive ledger.ArchiveState, redis ledger.Facts) Finding {
+func checkLedger(s configs.Settings, archive ledger.ArchiveState, redis ledger.Facts) Finding {
 	const (
 		subject = "ledger"
 		wait    = "nothing: counts are exact meanwhile, but every event is looked up in ClickHouse; the log and /readyz say when it is over"
@@ -29,6 +31,9 @@ func checkLedger(archive ledger.ArchiveState, redis ledger.Facts) Finding {
 		return warn(start, "Redis remembers another table lead_events than ClickHouse has")
 	case t.Number < archive.Number:
 		return warn(start, "Redis has gone back in time: its trust record is number %d, ClickHouse's %d", t.Number, archive.Number)
+	case t.HorizonMs != s.Ledger.Horizon.Milliseconds():
+		return warn("nothing, if it is meant: the next start of a server rebuilds the ledger for it; else set ledger.horizon back",
+			"ledger.horizon is %s, and the ledger was built for %s", s.Ledger.Horizon, time.Duration(t.HorizonMs)*time.Millisecond)
 	case t.State == ledger.Trusted:
 		return Finding{OK, subject, fmt.Sprintf("it is trusted since %s", t.Since), ""}
 	case redis.Rebuild.Running:

@@ -7,12 +7,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"leadevents/configs"
 	"leadevents/ingest/ledger"
 )
 
 func TestCheckOfTheLedger(t *testing.T) {
+	s := configs.Defaults()
 	record := func(change func(*ledger.Trust)) *ledger.Trust {
-		trust := &ledger.Trust{Number: 4, Epoch: "e", Table: "u", State: ledger.Trusted, Since: 1_700_000_000_000}
+		trust := &ledger.Trust{HorizonMs: s.Ledger.Horizon.Milliseconds(), Number: 4, Epoch: "e", Table: "u", State: ledger.Trusted, Since: 1_700_000_000_000}
 		change(trust)
 		return trust
 	}
@@ -34,11 +36,12 @@ func TestCheckOfTheLedger(t *testing.T) {
 		{"unreadable", archive, ledger.Facts{Trust: &ledger.Trust{}}, Warning, "cannot be read", "start a server"},
 		{"another table", archive, ledger.Facts{Trust: record(func(trust *ledger.Trust) { trust.Table = "v" })}, Warning, "another table", "start a server"},
 		{"an old backup", archive, ledger.Facts{Trust: record(func(trust *ledger.Trust) { trust.Number = 3 })}, Warning, "number 3, ClickHouse's 4", "start a server"},
+		{"another horizon", archive, ledger.Facts{Trust: record(func(trust *ledger.Trust) { trust.HorizonMs /= 3 })}, Warning, "horizon is 72h0m0s, and the ledger was built for 24h", "nothing, if"},
 		{"suspect, nobody at work", archive, ledger.Facts{Trust: as(ledger.Suspect)}, Warning, "Redis was restarted", "start a server"},
 		{"rebuilding", archive, ledger.Facts{Trust: as(ledger.Rebuilding), Rebuild: ledger.Rebuild{Running: true, Keys: 12, Slices: 3}}, Warning, "12 keys have been set again, 3 slices", "nothing"},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
-			f := checkLedger(c.archive, c.redis)
+			f := checkLedger(s, c.archive, c.redis)
 			if f.Level != c.level || f.Subject != "ledger" || !strings.Contains(f.Text, c.text) || !strings.HasPrefix(f.Remedy, c.remedy) || (c.remedy == "") != (f.Remedy == "") {
 				t.Errorf("got %+v, want %s %q → %q", f, c.level, c.text, c.remedy)
 			}
