@@ -63,7 +63,10 @@ func TestLargeBodiesWaitAndSmallOnesDoNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.settle(t.Context(), 1<<20); err != nil || p.held != 1<<20 {
+		if err := p.settle(t.Context(), 5<<20); err != nil || p.held != 5<<20 {
+			t.Errorf("it holds %d, %v", p.held, err)
+		}
+		if err := p.settle(t.Context(), 1<<20); err != nil || p.held != leadevents.MaxEvents*rejectBytes { // all of it may be rejects
 			t.Errorf("it holds %d, %v", p.held, err)
 		}
 		if err := p.settle(t.Context(), 1000); err != nil || p.held != 0 {
@@ -73,6 +76,47 @@ func TestLargeBodiesWaitAndSmallOnesDoNot(t *testing.T) {
 			p.leave()
 		}
 		if !g.bytes.TryAcquire(3 * MaxBodyBytes) {
+			t.Error("not all was given back")
+		}
+	})
+}
+
+// A small body may be 50,000 rows of nothing, and all of them rejects.
+func TestSmallBodiesOfVeryManyRowsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2, time.Minute)
+		decode := func(size, rejects int) (*pass, error) {
+			p := &pass{gate: g}
+			if err := p.decode(t.Context(), size); err != nil {
+				return nil, err
+			}
+			p.decoded(rejects)
+			return p, nil
+		}
+		const rows = leadevents.MaxEvents
+		var full []*pass
+		for range smallRejects / (rows * rejectBytes) {
+			if p, err := decode(rows*rowBytes, 3); err != nil || p.small != 0 { // a call as they are
+				t.Fatalf("it holds %d, %v", p.small, err)
+			}
+			p, err := decode(rows*rowBytes, rows)
+			if err != nil || p.small != rows*rejectBytes {
+				t.Fatalf("it holds %d, %v", p.small, err)
+			}
+			full = append(full, p)
+		}
+		began := time.Now()
+		if _, err := decode(500, 3); err != nil || time.Since(began) != 0 {
+			t.Errorf("a single event: %v after %v", err, time.Since(began))
+		}
+		if _, err := decode(rows*rowBytes, rows); leadevents.KindOf(err) != leadevents.Unavailable || time.Since(began) != time.Minute {
+			t.Errorf("one too many: %v after %v", err, time.Since(began))
+		}
+		for _, p := range full {
+			p.leave()
+			p.leave()
+		}
+		if !g.small.TryAcquire(smallRejects) {
 			t.Error("not all was given back")
 		}
 	})

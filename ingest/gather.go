@@ -152,7 +152,7 @@ func (g *gatherer) next() []*Call {
 // size notes what a group must know of a call while its events may be gone: one
 // that was taken back is not looked into.
 func (c *Call) size() {
-	c.rows, c.bytes = max(len(c.Events), 1), 0
+	c.rows, c.bytes = max(len(c.Events)+len(c.Rejects), 1), 0 // a reject is a row of the receipt
 	for i := range c.Events {
 		c.bytes += len(c.Events[i].Metadata)
 	}

@@ -124,6 +124,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	if err := pass.settle(up, len(plain)); err != nil {
 		return err
 	}
+	if err := pass.decode(up, len(plain)); err != nil {
+		return err
+	}
 	decoder := h.decoders.Get().(*Decoder)
 	defer func() {
 		decoder.Reset()
@@ -135,6 +138,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	pass.decoded(len(decoded.Rejects))
 	dryRun, err := flag(c, "dryRun")
 	if err != nil {
 		return err

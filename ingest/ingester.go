@@ -197,7 +197,7 @@ func (in *Ingester) submit(call *Call) (Result, error) {
 	up, cancel := in.breakers.within(context.Background())
 	defer cancel()
 	switch {
-	case call.DryRun || len(call.Events) > in.cfg.SmallRows:
+	case call.DryRun || call.rows > in.cfg.SmallRows:
 		if err := in.alone(up, call); err != nil {
 			return Result{}, err
 		}

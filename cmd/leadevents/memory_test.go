@@ -95,6 +95,27 @@ func TestServerMemoryStaysUnder400MiB(t *testing.T) {
 	}
 }
 
+// A hundred bodies of 200 bytes each, which are 50,000 rejected rows each.
+func TestServerMemoryIsBoundedForTinyBodiesOfVeryManyRows(t *testing.T) {
+	pid, url, key := serveBinary(t, filepath.Join(storetest.Programs(t), "leadevents"))
+	body := compressed(t, []byte(`{"organizationId":42,"eventType":"nothing","events":[1`+strings.Repeat(",1", leadevents.MaxEvents-1)+`]}`))
+	if len(body) > 1024 {
+		t.Fatalf("the body has %d bytes", len(body))
+	}
+	var sending errgroup.Group
+	for range 100 {
+		sending.Go(func() error { return postLarge(t.Context(), url, key, "gzip", body, http.StatusOK, 0, false) })
+	}
+	if err := sending.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	peak := highWater(t, pid)
+	t.Logf("the server's high water mark: %d MiB", peak>>20)
+	if peak > memoryLimit {
+		t.Errorf("the server has held %d MiB; the limit is %d", peak>>20, memoryLimit>>20)
+	}
+}
+
 // postLarge sends a body and holds the answer to its counts.
 func postLarge(ctx context.Context, url, key, encoding string, body []byte, status, rows int, again bool) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/v1/webhooks/lead-events", bytes.NewReader(body))
