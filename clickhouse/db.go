@@ -42,11 +42,12 @@ type Config struct {
 
 // DB is a pool of connections to one database.
 type DB struct {
-	conn     driver.Conn
-	pulse    driver.Conn // for Probe: one connection that no query uses
-	database string
-	dials    atomic.Uint64
-	heard    atomic.Uint64 // reads that brought something
+	conn       driver.Conn
+	pulse      driver.Conn // for Probe: one connection that no query uses
+	database   string
+	sliceLeads int // how many leads of an audience are asked about at once
+	dials      atomic.Uint64
+	heard      atomic.Uint64 // reads that brought something
 
 	lingering lingering
 }
@@ -57,7 +58,7 @@ func Open(cfg Config) (*DB, error) {
 	if len(cfg.Addrs) == 0 {
 		return nil, errors.New("open ClickHouse: no address given")
 	}
-	db := &DB{database: cfg.Database}
+	db := &DB{database: cfg.Database, sliceLeads: defaultSliceLeads}
 	dial := cfg.Dial
 	if dial == nil {
 		dialer := &net.Dialer{}

@@ -1,0 +1,7 @@
+-- What a send kept, in the order of the sorting key, which is read as it lies.
+SELECT phone, external_id
+FROM send_leads
+WHERE organization_id = {organization:UInt64}
+  AND run = {run:UInt64}
+  AND dropped_by = 0
+ORDER BY organization_id, run, phone
