@@ -15,7 +15,7 @@ import (
 )
 
 // MaxBodyBytes is the contract's limit on a body, as sent and decompressed.
-const MaxBodyBytes = 10 << 20
+const MaxBodyBytes = auth.MaxWebhookBytes
 
 // Handler serves POST /api/v1/webhooks/lead-events.
 type Handler struct {
@@ -50,9 +50,8 @@ type resultJSON struct {
 	DryRun     bool                     `json:"dryRun,omitzero"`
 }
 
-// leadEvents checks in the contract's order: 415 and 413 (before it), 401, 400,
-// 403. With an API key, 401 is decided before the body is read, and a missing
-// scope too, but that is told last.
+// leadEvents checks in the contract's order: 415, 413 and 401 when the webhook is
+// received, 400 here, 403 last.
 func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	// Without ClickHouse there are no credentials to judge by, and waiting for them
 	// would not help. Whatever is decided without a store is decided first: a dead
@@ -61,66 +60,22 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		return err
 	}
 	ctx := httpserver.Context(c)
-	request := auth.Webhook{
-		Authorization: c.Get(fiber.HeaderAuthorization),
-		Signature:     c.Get(auth.SignatureHeader),
-	}
-	var (
-		principal auth.Principal
-		forbidden error
-		err       error
-	)
-	authenticate := func() (err error) {
-		principal, err = h.directory.Webhook(ctx, request)
-		if err != nil && leadevents.KindOf(err) == leadevents.Forbidden {
-			forbidden, err = err, nil
-		}
-		return err
-	}
-	if request.Signature == "" {
-		if err := authenticate(); err != nil {
-			return err
-		}
-	}
-	body, err := httpserver.ReadBody(c, MaxBodyBytes)
-	if err != nil {
-		return err
-	}
-	defer body.Release()
 	up, cancel := h.ingester.breakers.within(ctx)
 	defer cancel()
-	pass, err := h.ingester.gate.enter(up, body)
-	if err != nil {
-		return err
-	}
-	defer pass.leave()
-	if request.Signature != "" {
-		request.Body = body.Raw()
-		request.Organization = func() (leadevents.OrgID, bool) {
-			// The signature is over the bytes as sent; the organization stands
-			// in the JSON that they hold.
-			plain, err := body.Decoded(MaxBodyBytes)
-			if err != nil {
-				return 0, false
-			}
-			return LookupOrganization(plain)
-		}
-		if err := authenticate(); err != nil {
-			// Too large when decompressed is decided before the signature.
-			if _, tooLarge := body.Decoded(MaxBodyBytes); leadevents.KindOf(tooLarge) == leadevents.BodyTooLarge && tooLarge != nil {
-				return tooLarge
-			}
+	pass := &pass{gate: h.ingester.gate} // holds nothing yet
+	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
+		Organization: LookupOrganization,
+		Admit: func(body *httpserver.Body) (err error) {
+			pass, err = h.ingester.gate.enter(up, body)
 			return err
-		}
-	}
-	if forbidden == nil {
-		httpserver.SetOrganization(c, principal.Org)
-	}
-
-	plain, err := body.Decoded(MaxBodyBytes)
+		},
+	})
+	defer func() { pass.leave() }()
 	if err != nil {
 		return err
 	}
+	defer received.Release()
+	plain := received.Plain
 	if err := pass.settle(up, len(plain)); err != nil {
 		return err
 	}
@@ -149,19 +104,16 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	if forbidden != nil {
-		return forbidden
-	}
-	if err := principal.CheckOrganization(decoded.Org); err != nil {
+	if err := received.Check(decoded.Org); err != nil {
 		return err
 	}
 	call := &Call{
 		Org: decoded.Org, EventType: decoded.EventType, Received: decoded.Received,
 		Events: decoded.Events, Rejects: decoded.Rejects,
-		KeyID: principal.KeyID, IdempotencyKey: key, DryRun: dryRun,
+		KeyID: received.Principal.KeyID, IdempotencyKey: key, DryRun: dryRun,
 	}
 	if !dryRun {
-		sum := sha256.Sum256(body.Raw())
+		sum := sha256.Sum256(received.Raw())
 		copy(call.BodyHash[:], sum[:])
 	}
 	result, err := h.ingester.Submit(ctx, call)

@@ -1,0 +1,106 @@
+package auth
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"leadevents"
+	"leadevents/internal/httpserver"
+)
+
+// MaxWebhookBytes is the contract's limit on a webhook's body, as sent and
+// decompressed.
+const MaxWebhookBytes = 10 << 20
+
+// WebhookRules is what webhooks differ in when they are received.
+type WebhookRules struct {
+	// Organization finds the organizationId of a body that is not trusted yet.
+	Organization func(body []byte) (leadevents.OrgID, bool)
+	// Admit, if set, is asked before a body that has arrived is looked into.
+	Admit func(*httpserver.Body) error
+}
+
+// ReceivedWebhook is a call of a webhook whose sender is known. Release it.
+type ReceivedWebhook struct {
+	Principal Principal
+	Plain     []byte // the body, decompressed
+
+	body      *httpserver.Body
+	forbidden error // the scope is missing: told last
+}
+
+// ReceiveWebhook reads a webhook's body and finds out who sent it, in the
+// contract's order: 415 and 413 (before it, httpserver.Precheck), 401; the caller
+// then decodes (400) and asks Check (403). With an API key 401 is decided before
+// the body is read, and a missing scope too, but that is told last.
+func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *ReceivedWebhook, err error) {
+	ctx := httpserver.Context(c)
+	request := Webhook{
+		Authorization: c.Get(fiber.HeaderAuthorization),
+		Signature:     c.Get(SignatureHeader),
+	}
+	w := &ReceivedWebhook{}
+	authenticate := func() (err error) {
+		w.Principal, err = d.Webhook(ctx, request)
+		if err != nil && leadevents.KindOf(err) == leadevents.Forbidden {
+			w.forbidden, err = err, nil
+		}
+		return err
+	}
+	if request.Signature == "" {
+		if err := authenticate(); err != nil {
+			return nil, err
+		}
+	}
+	if w.body, err = httpserver.ReadBody(c, MaxWebhookBytes); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.Release()
+		}
+	}()
+	if rules.Admit != nil {
+		if err := rules.Admit(w.body); err != nil {
+			return nil, err
+		}
+	}
+	if request.Signature != "" {
+		request.Body = w.body.Raw()
+		request.Organization = func() (leadevents.OrgID, bool) {
+			// The signature is over the bytes as sent; the organization stands
+			// in the JSON that they hold.
+			plain, err := w.body.Decoded(MaxWebhookBytes)
+			if err != nil {
+				return 0, false
+			}
+			return rules.Organization(plain)
+		}
+		if err := authenticate(); err != nil {
+			// Too large when decompressed is decided before the signature.
+			if _, tooLarge := w.body.Decoded(MaxWebhookBytes); leadevents.KindOf(tooLarge) == leadevents.BodyTooLarge && tooLarge != nil {
+				return nil, tooLarge
+			}
+			return nil, err
+		}
+	}
+	if w.forbidden == nil {
+		httpserver.SetOrganization(c, w.Principal.Org)
+	}
+	w.Plain, err = w.body.Decoded(MaxWebhookBytes)
+	return w, err
+}
+
+// Raw is the body as sent.
+func (w *ReceivedWebhook) Raw() []byte { return w.body.Raw() }
+
+// Check says whether the sender may act for the organization that the body
+// names: 403 if the scope is missing, or the key is another organization's.
+func (w *ReceivedWebhook) Check(org leadevents.OrgID) error {
+	if w.forbidden != nil {
+		return w.forbidden
+	}
+	return w.Principal.CheckOrganization(org)
+}
+
+// Release gives the body's memory back; Plain and Raw are not to be used after it.
+func (w *ReceivedWebhook) Release() { w.body.Release() }
