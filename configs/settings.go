@@ -34,6 +34,7 @@ type Settings struct {
 	Auth       Auth       `key:"auth"`
 	Audiences  Audiences  `key:"audiences"`
 	Filters    Filters    `key:"filters"`
+	Sends      Sends      `key:"sends"`
 	Log        Log        `key:"log"`
 }
 
@@ -199,6 +200,21 @@ type Filters struct {
 	// ClockSkew is how far after a send's fireAt an event may lie and still
 	// count as before it.
 	ClockSkew time.Duration `key:"clock_skew" default:"5m" range:"0s..24h"`
+}
+
+// Sends bounds the work on sends of one server process.
+type Sends struct {
+	// Workers is how many materializations run at once, Queue how many may wait;
+	// beyond it: 503.
+	Workers int `key:"workers" default:"2" range:"1..64"`
+	Queue   int `key:"queue" default:"16" range:"0..10000"`
+	// Streams is how many results are read at once; beyond it: 503.
+	Streams int `key:"streams" default:"4" range:"1..256"`
+	// Wait is the longest that a call with ?wait=true waits.
+	Wait time.Duration `key:"wait" default:"60s" range:"1s..1h"`
+	// Lease is after how long without a sign of life of its process a
+	// materialization is begun again by another one.
+	Lease time.Duration `key:"lease" default:"15s" range:"1s..10m"`
 }
 
 // Log is what is written to standard error.

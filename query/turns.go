@@ -94,7 +94,7 @@ func (t *turns) enter(ctx context.Context, name string) (leave func(), err error
 }
 
 func errBusy(cause error) error {
-	e := leadevents.Wrap(leadevents.Unavailable, cause, "other changes of this audience are on their way, for longer than %s; send the same request again", turnWait)
+	e := leadevents.Wrap(leadevents.Unavailable, cause, "other changes of this audience or send are on their way, for longer than %s; send the same request again", turnWait)
 	e.RetryAfter = turnMost * 20
 	return e
 }

@@ -25,6 +25,7 @@ import (
 const (
 	stopCredentials = 10 * time.Second // one last write of the uses of keys
 	stopAudiences   = 10 * time.Second // a sweep under way is given up
+	stopSends       = 10 * time.Second // running queries are cancelled, leases given up
 	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
 	stopRedis       = 30 * time.Second // the append-only file is written out
 )
@@ -37,6 +38,7 @@ type server struct {
 	ingester    *ingest.Ingester
 	credentials *Credentials
 	audiences   *query.Audiences
+	sends       *query.Sends
 	http        *httpserver.Server
 }
 
@@ -123,6 +125,14 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		Logger: log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("audiences", stopAudiences, srv.audiences.Run)
+	// Stopped after HTTP: what is materialized then is given up, and begun again by
+	// another process or the next start.
+	srv.sends = query.NewSends(query.SendConfig{
+		Workers: s.Sends.Workers, Queue: s.Sends.Queue, Streams: s.Sends.Streams,
+		Wait: s.Sends.Wait, Lease: s.Sends.Lease, ClockSkew: s.Filters.ClockSkew,
+		Logger: log, Metrics: reg, Now: now,
+	}, srv.db, srv.ledger)
+	g.run("sends", stopSends, srv.sends.Run)
 
 	if srv.http, err = newHTTP(s, log, reg); err != nil {
 		return nil, err
@@ -155,13 +165,15 @@ func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*h
 	}, log, reg, reg)
 }
 
+func now() leadevents.Millis { return leadevents.MillisOf(time.Now()) }
+
 // route registers every handler.
 func (srv *server) route() {
 	app := srv.http.App()
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
-	batches := query.NewBatches(srv.db, func() leadevents.Millis { return leadevents.MillisOf(time.Now()) })
-	query.NewBatchHandler(batches, srv.credentials.Directory).Register(app)
+	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
+	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
 }
 
 // observe tells /readyz of both stores. A store whose calls are refused is not

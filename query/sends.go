@@ -1,0 +1,301 @@
+package query
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"leadevents"
+	"leadevents/query/audience"
+)
+
+// SendStore keeps sends and evaluates them (ClickHouse). Its errors are
+// *leadevents.Error or bugs.
+type SendStore interface {
+	// Clock is the one clock by which moments of sends are told.
+	Clock(ctx context.Context) (leadevents.Millis, error)
+
+	SendLog(ctx context.Context, org leadevents.OrgID, id string) (audience.SendLog, error)
+	// AddSendEntry is durable when it returns; adding an entry twice is the same as once.
+	AddSendEntry(ctx context.Context, org leadevents.OrgID, id string, e audience.SendEntry) error
+
+	StoreList(ctx context.Context, org leadevents.OrgID, list uint64, phones []leadevents.Phone, externalIDs []string) error
+	ListPhones(ctx context.Context, org leadevents.OrgID, list uint64) ([]leadevents.Phone, error)
+	DropList(ctx context.Context, org leadevents.OrgID, list uint64) error
+
+	// SetLease has a lease hold for d from now on.
+	SetLease(ctx context.Context, l audience.Lease, d time.Duration) error
+	Lease(ctx context.Context, send audience.SendRef, run uint64) (l audience.Lease, alive bool, err error)
+	// ExpiredLeases are those of runs that have not ended.
+	ExpiredLeases(ctx context.Context) ([]audience.Lease, error)
+
+	// AudienceLayers is what an audience consists of; it stays readable for an hour.
+	AudienceLayers(ctx context.Context, org leadevents.OrgID, audienceID string) (layers []leadevents.Layer, found bool, err error)
+
+	Preview(ctx context.Context, org leadevents.OrgID, e audience.Evaluation) (audience.Totals, error)
+	// Materialize decides about every lead and stores it under run, which is new.
+	Materialize(ctx context.Context, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(done, of int)) (audience.Totals, error)
+	DropRun(ctx context.Context, org leadevents.OrgID, run uint64) error
+	SendLeads(ctx context.Context, org leadevents.OrgID, run uint64, f func(phones []leadevents.Phone, externalIDs []string) error) error
+	SendVerdict(ctx context.Context, org leadevents.OrgID, run uint64, filters []audience.Filter, phone leadevents.Phone) (audience.Decision, bool, error)
+}
+
+// SendConfig bounds the work on sends of one server process.
+type SendConfig struct {
+	Workers   int           // materializations that run at once
+	Queue     int           // and that wait; beyond it: 503
+	Streams   int           // results that are read at once; beyond it: 503
+	Wait      time.Duration // the longest that a call waits for a materialization
+	Lease     time.Duration // after how long without a sign of life a run is begun again
+	ClockSkew time.Duration // see audience.Filter.Window
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() leadevents.Millis // the clock of previews
+}
+
+// Sends defines sends, materializes them and tells what became of each lead.
+type Sends struct {
+	cfg     SendConfig
+	store   SendStore
+	turns   turns
+	metrics sendMetrics
+	streams *semaphore.Weighted
+
+	// jobs waits for a worker. slots counts what waits and what runs, so that a run
+	// is claimed only if there is room for it.
+	jobs  chan *job
+	slots *semaphore.Weighted
+
+	mu   sync.Mutex
+	ours map[uint64]*job // by run, until it has ended here
+}
+
+// NewSends makes them; Run materializes.
+func NewSends(cfg SendConfig, store SendStore, locks Locks) *Sends {
+	s := &Sends{
+		cfg: cfg, store: store, turns: newTurns(locks),
+		streams: semaphore.NewWeighted(int64(cfg.Streams)),
+		jobs:    make(chan *job, cfg.Workers+cfg.Queue),
+		slots:   semaphore.NewWeighted(int64(cfg.Workers + cfg.Queue)),
+		ours:    map[uint64]*job{},
+	}
+	s.metrics = newSendMetrics(cfg.Metrics)
+	return s
+}
+
+var errNoSend = leadevents.Errorf(leadevents.NotFound, "there is no send of that id: it was not defined by this organization (a list filter alone does not define it)")
+
+// errFrozen refuses changes of what is being frozen, or is frozen.
+func errFrozen(state audience.SendState) error {
+	return leadevents.Errorf(leadevents.Conflict, "the send is %s: it cannot be changed any more", state)
+}
+
+// change does work on a send's log while nobody else changes it.
+func (s *Sends) change(ctx context.Context, org leadevents.OrgID, id string, work func(context.Context, audience.SendLog) error) error {
+	release, err := s.turns.take(ctx, "send:"+org.String()+":"+id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	log, err := s.store.SendLog(ctx, org, id)
+	if err != nil {
+		return err
+	}
+	return work(ctx, log)
+}
+
+// Send reads one.
+func (s *Sends) Send(ctx context.Context, org leadevents.OrgID, id string) (audience.Send, error) {
+	log, err := s.store.SendLog(ctx, org, id)
+	if err != nil {
+		return audience.Send{}, err
+	}
+	send, found := log.Send()
+	if !found {
+		return audience.Send{}, errNoSend
+	}
+	return send, nil
+}
+
+// materialized reads a send whose result is there, else it is a 409.
+func (s *Sends) materialized(ctx context.Context, org leadevents.OrgID, id string) (audience.Send, error) {
+	send, err := s.Send(ctx, org, id)
+	if err == nil && send.State != audience.SendMaterialized {
+		err = leadevents.Errorf(leadevents.Conflict, "the send is %s: there is no result yet; POST …/materialize makes it", send.State)
+	}
+	return send, err
+}
+
+// Progress tells how many of a run's parts are done, whichever process does them.
+func (s *Sends) Progress(ctx context.Context, org leadevents.OrgID, id string, run uint64) (done, parts int, err error) {
+	s.mu.Lock()
+	j := s.ours[run]
+	s.mu.Unlock()
+	if j != nil {
+		done, parts = j.progress()
+		return done, parts, nil
+	}
+	l, _, err := s.store.Lease(ctx, audience.SendRef{Org: org, ID: id}, run)
+	return l.Done, l.Parts, err
+}
+
+// Define makes a send or changes it; created says which. The same definition
+// again changes nothing.
+func (s *Sends) Define(ctx context.Context, org leadevents.OrgID, id string, d audience.Definition) (send audience.Send, created bool, err error) {
+	phones := d.Audience.Phones
+	if d.Audience.Source == audience.Listed {
+		d.Audience.Phones, d.PhoneCount, d.PhonesHash = nil, uint64(len(phones)), hashOfLeads("", phones, nil)
+	}
+	err = s.change(ctx, org, id, func(ctx context.Context, log audience.SendLog) error {
+		old, exists := log.Send()
+		created = !exists
+		if exists && old.State != audience.SendDraft && old.State != audience.SendFailed {
+			return errFrozen(old.State)
+		}
+		if exists && old.Definition.Equal(&d) {
+			send = old
+			return nil
+		}
+		if d.Audience.Source == audience.Stored {
+			if _, found, err := s.store.AudienceLayers(ctx, org, d.Audience.AudienceID); err != nil {
+				return err
+			} else if !found {
+				return errNoAudience
+			}
+		}
+		if len(phones) > 0 {
+			d.Phones = leadevents.NewID()
+			if err := s.store.StoreList(ctx, org, d.Phones, phones, nil); err != nil {
+				return err
+			}
+		}
+		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendDefined, Definition: d}
+		if err := s.store.AddSendEntry(ctx, org, id, e); err != nil {
+			return err
+		}
+		if exists && old.Definition.Phones != 0 {
+			s.forgetList(ctx, org, log, old.Definition.Phones)
+		}
+		send, _ = append(log, e).Send()
+		return nil
+	})
+	return send, created, err
+}
+
+// forgetList removes a list that was replaced, unless a run went by it. A failure
+// leaves rows that nobody reads.
+func (s *Sends) forgetList(ctx context.Context, org leadevents.OrgID, log audience.SendLog, list uint64) {
+	for _, claim := range log.Claims() {
+		for _, e := range log {
+			if (e.ID == claim.DefinitionID && e.Definition.Phones == list) || (e.ID == claim.ListID && e.ListFilter.ID == list) {
+				return
+			}
+		}
+	}
+	if err := s.store.DropList(ctx, org, list); err != nil {
+		s.cfg.Logger.Warn("a replaced list could not be removed", "list", list, "error", err)
+	}
+}
+
+// Filter gives a send its list filter, before or after it is defined; accepted
+// says that it was not the one already there. leads is how many it names.
+func (s *Sends) Filter(ctx context.Context, org leadevents.OrgID, id string, mode audience.Mode, l ListedLeads) (accepted bool, leads uint64, err error) {
+	l.normalize()
+	leads = uint64(len(l.Phones) + len(l.ExternalIDs))
+	list := audience.ListFilter{List: audience.List{Mode: mode}, Hash: hashOfLeads(string(mode), l.Phones, l.ExternalIDs), Leads: leads}
+	err = s.change(ctx, org, id, func(ctx context.Context, log audience.SendLog) error {
+		send, exists := log.Send()
+		old := log.Listed()
+		if exists && send.State == audience.SendMaterialized {
+			// What counts is the list of the run.
+			if send.ListFilter != nil && send.ListFilter.Hash == list.Hash {
+				return nil
+			}
+			return errFrozen(send.State)
+		}
+		if old != nil && old.ListFilter.Hash == list.Hash {
+			return nil
+		}
+		if exists && send.State == audience.SendMaterializing {
+			return errFrozen(send.State)
+		}
+		list.ID = leadevents.NewID()
+		if err := s.store.StoreList(ctx, org, list.ID, l.Phones, l.ExternalIDs); err != nil {
+			return err
+		}
+		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendListed, ListFilter: list}
+		if err := s.store.AddSendEntry(ctx, org, id, e); err != nil {
+			return err
+		}
+		accepted = true
+		if old != nil {
+			s.forgetList(ctx, org, log, old.ListFilter.ID)
+		}
+		return nil
+	})
+	return accepted, leads, err
+}
+
+// Preview counts what a send would keep at this moment; fireAt of 0 is now.
+func (s *Sends) Preview(ctx context.Context, org leadevents.OrgID, from audience.Reference, filters []audience.Filter, fireAt leadevents.Millis) (audience.Totals, leadevents.Millis, error) {
+	if fireAt == 0 {
+		fireAt = s.cfg.Now()
+	}
+	leads, err := s.leads(ctx, org, from)
+	if err != nil {
+		return audience.Totals{}, 0, err
+	}
+	totals, err := s.store.Preview(ctx, org, audience.Evaluation{Leads: leads, Filters: filters, FireAt: fireAt, ClockSkew: s.cfg.ClockSkew})
+	return totals, fireAt, err
+}
+
+// leads looks an audience up, once: what it becomes afterwards does not matter.
+func (s *Sends) leads(ctx context.Context, org leadevents.OrgID, from audience.Reference) (audience.Leads, error) {
+	leads := audience.Leads{Source: from.Source, Phones: from.Phones, EventType: from.EventType}
+	if from.Source != audience.Stored {
+		return leads, nil
+	}
+	layers, found, err := s.store.AudienceLayers(ctx, org, from.AudienceID)
+	if err == nil && !found {
+		err = errNoAudience
+	}
+	leads.Layers = layers
+	return leads, err
+}
+
+// Leads hands on what a send kept, in the order of phones, in pieces.
+func (s *Sends) Leads(ctx context.Context, org leadevents.OrgID, id string, f func(phones []leadevents.Phone, externalIDs []string) error) error {
+	send, err := s.materialized(ctx, org, id)
+	if err != nil {
+		return err
+	}
+	if !s.streams.TryAcquire(1) {
+		return leadevents.Errorf(leadevents.Unavailable, "%d results are being read already (sends.streams); send the same request again in a moment", s.cfg.Streams)
+	}
+	defer s.streams.Release(1)
+	return s.store.SendLeads(ctx, org, send.Run, f)
+}
+
+// Explanation is why a send kept a lead, or did not.
+type Explanation struct {
+	Send       audience.Send
+	InAudience bool
+	Decision   audience.Decision // if InAudience
+}
+
+// Explain tells what the materialization decided about a lead, by the evidence
+// that was kept then.
+func (s *Sends) Explain(ctx context.Context, org leadevents.OrgID, id string, phone leadevents.Phone) (Explanation, error) {
+	send, err := s.materialized(ctx, org, id)
+	if err != nil {
+		return Explanation{}, err
+	}
+	x := Explanation{Send: send}
+	x.Decision, x.InAudience, err = s.store.SendVerdict(ctx, org, send.Run, send.Definition.Filters, phone)
+	return x, err
+}
