@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leadevents"
@@ -61,7 +62,7 @@ func TestTheDocumentHasEveryRoute(t *testing.T) {
 	}
 	slices.Sort(have)
 	slices.Sort(documented)
-	if diff := cmp.Diff(have, documented); diff != "" {
+	if diff := gocmp.Diff(have, documented); diff != "" {
 		t.Errorf("routes (-) and openapi.yaml (+) differ:\n%s", diff)
 	}
 }
@@ -84,6 +85,8 @@ type sending struct {
 	Headers    map[string]string `json:"headers"`
 	Credential string            `json:"credential"`
 	Body       string            `json:"body"`
+	Path       map[string]string `json:"path"`
+	Order      int               `json:"order"`
 }
 
 // answered is what came back.
@@ -97,7 +100,9 @@ func newSender(t *testing.T) *sender {
 	t.Helper()
 	doc := document(t)
 	doc.Servers = nil
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
+	for _, mediaType := range []string{"application/x-ndjson", "application/vnd.apache.parquet", "text/csv"} {
+		openapi3filter.RegisterBodyDecoder(mediaType, openapi3filter.PlainBodyDecoder)
+	}
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +204,7 @@ func comparable(t *testing.T, value any) any {
 			for name, inner := range v {
 				if text, ok := inner.(string); ok && text != "" {
 					v[name] = batchInText.ReplaceAllString(text, "(batch)")
-					if name == "batchId" || name == "requestId" {
+					if slices.Contains([]string{"batchId", "requestId", "materializedAt", "asOf"}, name) {
 						v[name] = "(made)"
 					}
 				}
@@ -224,118 +229,140 @@ func TestTheDocumentsExamplesAreTrue(t *testing.T) {
 	from.base, stop = startServe(t, s, &logOf{})
 	defer stop()
 
-	// What stores comes before what reads it, and what deletes is last.
-	paths := document(t).Paths.Map()
-	for _, methods := range [][]string{{"POST", "PUT"}, {"GET"}, {"DELETE"}} {
-		for _, path := range slices.Sorted(maps.Keys(paths)) {
-			for _, method := range methods {
-				if operation := paths[path].GetOperation(method); operation != nil {
-					t.Run(method+" "+path, func(t *testing.T) { exchange(t, from, method, path, operation) })
-				}
-			}
+	for _, e := range exchanges(t) {
+		t.Run(e.method+" "+e.path+" "+e.name, func(t *testing.T) { e.hold(t, from) })
+	}
+}
+
+// exchange is an example of a request with the example of its answer.
+type exchange struct {
+	method, path, name string
+	body               any // nil: sent without
+	mediaType          string
+	x                  sending
+	status             string
+	want               any
+}
+
+// exchanges are all of the document, in the order in which they are to be sent.
+func exchanges(t *testing.T) (all []exchange) {
+	t.Helper()
+	for path, item := range document(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			all = append(all, exchangesOf(t, method, path, operation)...)
 		}
 	}
+	slices.SortFunc(all, func(a, b exchange) int {
+		return cmp.Or(a.x.Order-b.x.Order, strings.Compare(a.path+a.method, b.path+b.method), strings.Compare(a.name, b.name))
+	})
+	return all
 }
 
-// asked is a request example and what it is sent as.
-type asked struct {
-	*openapi3.Example
-	mediaType string
-}
-
-// body is the example as bytes.
-func (a asked) body(t *testing.T) []byte {
-	if text, ok := a.Value.(string); ok && a.mediaType != "application/json" {
-		return []byte(text)
-	}
-	body, err := json.Marshal(a.Value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
-func exchange(t *testing.T, from *sender, method, path string, operation *openapi3.Operation) {
-	path = strings.NewReplacer("{batchId}", from.batch, "{audienceId}", "customers").Replace(path)
-	requests := map[string]asked{}
+func exchangesOf(t *testing.T, method, path string, operation *openapi3.Operation) (all []exchange) {
+	t.Helper()
+	requests, mediaTypes := map[string]*openapi3.Example{}, map[string]string{}
 	if operation.RequestBody != nil {
 		for mediaType, media := range operation.RequestBody.Value.Content {
 			for name, example := range media.Examples {
-				if _, twice := requests[name]; twice {
-					t.Errorf("two request examples are called %s", name)
+				if requests[name] != nil {
+					t.Errorf("%s %s: two request examples are called %s", method, path, name)
 				}
-				requests[name] = asked{example.Value, mediaType}
+				requests[name], mediaTypes[name] = example.Value, mediaType
 			}
 		}
 	}
-	type answer struct {
-		status string
-		value  any
+	order := 30
+	switch {
+	case operation.RequestBody != nil:
+		order = 10
+	case method == http.MethodDelete:
+		order = 90
 	}
-	answers := map[string]answer{}
+	names := map[string]string{}
+	for _, p := range operation.Parameters {
+		if p.Value.In == "path" && p.Value.Example != nil {
+			names[p.Value.Name] = fmt.Sprint(p.Value.Example)
+		}
+	}
 	for status, response := range operation.Responses.Map() {
 		for _, media := range response.Value.Content {
-			for name, example := range media.Examples {
-				answers[name] = answer{status, example.Value.Value}
-			}
-		}
-	}
-	if operation.RequestBody == nil { // what needs no body has answers alone
-		for name := range answers {
-			requests[name] = asked{Example: &openapi3.Example{}}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(requests)) {
-		want, ok := answers[name]
-		if !ok {
-			t.Errorf("the request %s has no answer of that name", name)
-			continue
-		}
-		delete(answers, name)
-		var x sending
-		if extension, ok := requests[name].Extensions["x-send"]; ok {
-			text, _ := json.Marshal(extension)
-			decoder := json.NewDecoder(bytes.NewReader(text))
-			decoder.DisallowUnknownFields()
-			if err := decoder.Decode(&x); err != nil {
-				t.Fatalf("%s: x-send: %v", name, err)
-			}
-		}
-		body, known := bodies[x.Body]
-		if x.Body != "" && !known {
-			t.Fatalf("%s: the test has no body %q", name, x.Body)
-		}
-		if x.Body == "" && operation.RequestBody != nil {
-			body = requests[name].body(t)
-			if x.Headers["Content-Type"] == "" {
-				x.Headers = maps.Clone(x.Headers)
-				if x.Headers == nil {
-					x.Headers = map[string]string{}
+			for name, answer := range media.Examples {
+				e := exchange{method: method, name: name, status: status, want: answer.Value.Value, x: sending{Order: order}}
+				with := answer.Value
+				if operation.RequestBody != nil {
+					if with = requests[name]; with == nil {
+						t.Errorf("%s %s: the answer %s has no request of that name", method, path, name)
+						continue
+					}
+					e.body, e.mediaType = with.Value, mediaTypes[name]
+					delete(requests, name)
 				}
-				x.Headers["Content-Type"] = requests[name].mediaType
+				if extension, ok := with.Extensions["x-send"]; ok {
+					text, _ := json.Marshal(extension)
+					decoder := json.NewDecoder(bytes.NewReader(text))
+					decoder.DisallowUnknownFields()
+					if err := decoder.Decode(&e.x); err != nil {
+						t.Fatalf("%s: x-send: %v", name, err)
+					}
+				}
+				e.path = path
+				for parameter, value := range names {
+					e.path = strings.ReplaceAll(e.path, "{"+parameter+"}", cmp.Or(e.x.Path[parameter], value))
+				}
+				all = append(all, e)
 			}
 		}
-		got := from.send(method, path, body, x)
-		if fmt.Sprint(got.status) != want.status {
-			t.Errorf("%s: %d %s; want %s", name, got.status, got.body, want.status)
-			continue
+	}
+	for name := range requests {
+		t.Errorf("%s %s: the request %s has no answer of that name", method, path, name)
+	}
+	if len(all) == 0 && operation.RequestBody == nil { // documented by schema alone
+		e := exchange{method: method, path: path, x: sending{Order: order}}
+		for parameter, value := range names {
+			e.path = strings.ReplaceAll(e.path, "{"+parameter+"}", value)
 		}
-		var value any
-		if err := json.Unmarshal(got.body, &value); err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
+		all = append(all, e)
+	}
+	return all
+}
+
+// hold sends the request and holds the answer to its example.
+func (e *exchange) hold(t *testing.T, from *sender) {
+	body, known := bodies[e.x.Body]
+	if e.x.Body != "" && !known {
+		t.Fatalf("the test has no body %q", e.x.Body)
+	}
+	if e.x.Body == "" && e.body != nil {
+		if text, plain := e.body.(string); plain && e.mediaType != "application/json" {
+			body = []byte(text)
+		} else {
+			body, _ = json.Marshal(e.body)
 		}
-		if diff := cmp.Diff(comparable(t, want.value), comparable(t, value)); diff != "" {
-			t.Errorf("%s: the document (-) and the answer (+) differ:\n%s", name, diff)
+		if e.x.Headers["Content-Type"] == "" {
+			headers := map[string]string{"Content-Type": e.mediaType}
+			maps.Copy(headers, e.x.Headers)
+			e.x.Headers = headers
 		}
 	}
-	for name := range answers {
-		t.Errorf("the answer %s has no request of that name", name)
+	got := from.send(e.method, strings.ReplaceAll(e.path, "{batchId}", from.batch), body, e.x)
+	if fmt.Sprint(got.status) != e.status && (e.status != "" || got.status/100 != 2) {
+		t.Fatalf("%d %s; want %s", got.status, got.body, cmp.Or(e.status, "2xx"))
 	}
-	if operation.RequestBody == nil && len(requests) == 0 { // documented by schema alone
-		if got := from.send(method, path, nil, sending{}); got.status/100 != 2 {
-			t.Errorf("%d %s", got.status, got.body)
+	if e.want == nil {
+		return
+	}
+	if text, plain := e.want.(string); plain {
+		if string(got.body) != text {
+			t.Errorf("answered\n%s\nthe document says\n%s", got.body, text)
 		}
+		return
+	}
+	var value any
+	if err := json.Unmarshal(got.body, &value); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(comparable(t, e.want), comparable(t, value)); diff != "" {
+		t.Errorf("the document (-) and the answer (+) differ:\n%s", diff)
 	}
 }
 
