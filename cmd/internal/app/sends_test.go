@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"leadevents"
+	"leadevents/clickhouse"
+	"leadevents/configs"
 )
 
 // sendShown is a send as the API shows it, an error among them.
@@ -409,4 +411,15 @@ func TestTheListFilterWebhook(t *testing.T) {
 	if send := from.materialize("s"); *send.Kept != 0 || send.Dropped.AudienceFilter != 2 {
 		t.Errorf("%+v", send)
 	}
+}
+
+// storeOf is the store of the settings, to look at what is there.
+func storeOf(t *testing.T, s configs.Settings) *clickhouse.DB {
+	t.Helper()
+	db, err := openClickHouse(s, dialers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
