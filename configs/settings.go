@@ -84,7 +84,7 @@ type ClickHouse struct {
 	// Compress turns LZ4 on for what travels; worth it between machines only.
 	Compress bool `key:"compress" default:"false"`
 	// MaxConns bounds the connections of one server process.
-	MaxConns int `key:"max_conns" default:"16" range:"2..1024"`
+	MaxConns int `key:"max_conns" default:"32" range:"2..1024"`
 	// DialTimeout bounds one attempt to connect.
 	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
 	// QueryTimeout bounds one read.
