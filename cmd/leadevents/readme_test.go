@@ -26,7 +26,7 @@ func consoleOf(t *testing.T, markdown string) []command {
 		}
 		block, _, closed := strings.Cut(part, "```")
 		if !closed {
-			t.Fatal("a console block of README.md has no end")
+			t.Fatal("a console block has no end")
 		}
 		for line := range strings.Lines(block) {
 			switch {
@@ -44,16 +44,21 @@ func consoleOf(t *testing.T, markdown string) []command {
 	return commands
 }
 
-// The README's commands are run in order, in one shell, beside a new `dev`, and
-// print what the README says; "…" stands for what is made anew each time.
-func TestTheReadmeIsTrue(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+func TestTheReadmeIsTrue(t *testing.T) { consoleIsTrue(t, "README.md", 15) }
+
+func TestTheFiltersPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/filters.md", 20) }
+
+// consoleIsTrue runs a page's commands in order, in one shell, beside a new `dev`:
+// they print what the page says; "…" stands for what is made anew each time.
+func consoleIsTrue(t *testing.T, page string, least int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	commands := consoleOf(t, string(text))
-	if len(commands) < 8 {
-		t.Fatalf("%d commands in README.md", len(commands))
+	if len(commands) < least {
+		t.Fatalf("%d commands in %s", len(commands), page)
 	}
 	home := t.TempDir()
 	d := startDev(t, filepath.Join(home, "leadevents-data"))
@@ -89,8 +94,9 @@ func TestTheReadmeIsTrue(t *testing.T) {
 	}
 	for i, c := range commands {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(c.output), "…", "[^\n]+?")
-		if !regexp.MustCompile(`\A` + pattern + `\z`).MatchString(printed[i]) {
-			t.Errorf("%s\nprinted\n%s\nthe README says\n%s", c.line, printed[i], c.output)
+		lines := strings.ReplaceAll(printed[i], "\r\n", "\n") // CSV's, which no page can show
+		if !regexp.MustCompile(`\A` + pattern + `\z`).MatchString(lines) {
+			t.Errorf("%s\nprinted\n%s\n%s says\n%s", c.line, lines, page, c.output)
 		}
 	}
 	if t.Failed() {

@@ -42,11 +42,13 @@ rejected.`,
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run the server:"},
 		&cobra.Group{ID: "look", Title: "Prepare and examine:"},
+		&cobra.Group{ID: "work", Title: "Work with a running server:"},
 		&cobra.Group{ID: "admin", Title: "Administer:"},
 	)
 	root.AddCommand(
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newVersion(),
+		newMaterialize(),
 		newOrg(), newKey(), newSigningKey(),
 	)
 	root.SetHelpCommandGroupID("look")

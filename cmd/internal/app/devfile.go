@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"leadevents"
+	"leadevents/auth"
 	"leadevents/clickhouse/embedded"
 	"leadevents/internal/child"
 	"leadevents/internal/redisserver"
@@ -117,23 +118,38 @@ func (r *devRecord) withdraw() error {
 	return nil
 }
 
-// DevSettings is the settings, by key, that reach the stores of the `leadevents
-// dev` that runs on dir.
-func DevSettings(dir string) (map[string]string, error) {
+// readDevFile is dev.json of the `leadevents dev` that runs on dir.
+func readDevFile(dir string) (f devFile, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, devFileName))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no `leadevents dev` is ready on %s: there is no %s", dir, devFileName)
+		return f, fmt.Errorf("no `leadevents dev` is ready on %s: there is no %s", dir, devFileName)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the `leadevents dev` on %s: %w", dir, err)
+		return f, fmt.Errorf("find the `leadevents dev` on %s: %w", dir, err)
 	}
-	var f devFile
 	if err := json.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, devFileName), err)
+		return f, fmt.Errorf("read %s: %w", filepath.Join(dir, devFileName), err)
 	}
 	// A dev that was killed leaves its file behind.
 	if f.PID <= 0 || errors.Is(syscall.Kill(f.PID, 0), syscall.ESRCH) {
-		return nil, fmt.Errorf("the `leadevents dev` on %s (process %d) does not run any more: start it again", dir, f.PID)
+		return f, fmt.Errorf("the `leadevents dev` on %s (process %d) does not run any more: start it again", dir, f.PID)
+	}
+	return f, nil
+}
+
+// DevServer is where the `leadevents dev` that runs on dir serves, and the key of
+// its organization.
+func DevServer(dir string) (url string, apiKey auth.Secret, err error) {
+	f, err := readDevFile(dir)
+	return f.URL, auth.NewSecret(f.APIKey), err
+}
+
+// DevSettings is the settings, by key, that reach the stores of the `leadevents
+// dev` that runs on dir.
+func DevSettings(dir string) (map[string]string, error) {
+	f, err := readDevFile(dir)
+	if err != nil {
+		return nil, err
 	}
 	return map[string]string{
 		"clickhouse.addrs":       f.ClickHouse.Native,

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leadevents"
+	"leadevents/auth"
+	"leadevents/cmd/internal/app"
+)
+
+// The variables for --url and --key.
+const (
+	urlEnv = "LEADEVENTS_URL"
+	keyEnv = "LEADEVENTS_API_KEY"
+)
+
+const (
+	// clientPatience is how long a request that is answered 503 is sent again.
+	clientPatience = 2 * time.Minute
+	// answerLimit bounds the answers that are held whole.
+	answerLimit = 1 << 20
+)
+
+// serverFlags say which server a command works with, and as whom.
+type serverFlags struct{ url, key, dataDir string }
+
+// addServerFlags gives cmd --url, --key and --data-dir.
+func addServerFlags(cmd *cobra.Command) *serverFlags {
+	f := &serverFlags{}
+	flags := cmd.Flags()
+	flags.StringVar(&f.url, "url", "", "the server's `URL` (also "+urlEnv+"; default http://127.0.0.1:8080)")
+	flags.StringVar(&f.key, "key", "", "an API `KEY` of the organization (better in "+keyEnv+", where other users of the machine do not see it)")
+	flags.StringVar(&f.dataDir, "data-dir", "", "instead of both, those of the leadevents dev that runs on `DIR`")
+	return f
+}
+
+// open makes the client.
+func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
+	c := &client{url: f.url, key: auth.NewSecret(f.key)}
+	if f.dataDir != "" {
+		url, key, err := app.DevServer(f.dataDir)
+		if err != nil {
+			return nil, err
+		}
+		if c.url == "" {
+			c.url = url
+		}
+		if c.key.IsZero() {
+			c.key = key
+		}
+	}
+	if c.url == "" {
+		c.url = os.Getenv(urlEnv)
+	}
+	if c.url == "" {
+		c.url = "http://127.0.0.1:8080"
+	}
+	if c.key.IsZero() {
+		c.key = auth.NewSecret(os.Getenv(keyEnv))
+	}
+	if c.key.IsZero() {
+		return nil, usagef(cmd, "an API key is missing: give --key, %s or --data-dir", keyEnv)
+	}
+	c.url = strings.TrimRight(c.url, "/")
+	return c, nil
+}
+
+// client speaks to a server.
+type client struct {
+	url string
+	key auth.Secret
+}
+
+// send sends one request and gives its answer, if it is a success; the caller
+// closes its body. What the server refused is a *leadevents.Error of its kind.
+func (c *client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("make a request of %s: %w", c.url, err)
+	}
+	request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server: %w", err)
+	}
+	if response.StatusCode/100 == 2 {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	return nil, refusalOf(response)
+}
+
+// refusalOf is the error that the server answered.
+func refusalOf(response *http.Response) error {
+	var answer struct {
+		Error struct{ Code, Message string }
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	if err != nil || json.Unmarshal(text, &answer) != nil || answer.Error.Message == "" {
+		return fmt.Errorf("the server answered %s, and not as leadevents does: is the URL right?", response.Status)
+	}
+	refused := &leadevents.Error{Message: answer.Error.Message}
+	for _, kind := range leadevents.Kinds() {
+		if kind.Code() == answer.Error.Code {
+			refused.Kind = kind
+		}
+	}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil {
+		refused.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return refused
+}
+
+// call sends JSON and reads JSON; nil is none. A 503 is sent again, which is
+// always safe, for a while.
+func (c *client) call(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	contentType := ""
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("write a request: %w", err)
+		}
+		contentType = "application/json"
+	}
+	deadline := time.Now().Add(clientPatience)
+	for {
+		response, err := c.send(ctx, method, path, contentType, bytes.NewReader(body))
+		if err == nil {
+			defer func() { _ = response.Body.Close() }()
+			if out == nil {
+				return nil
+			}
+			if err := json.NewDecoder(io.LimitReader(response.Body, answerLimit)).Decode(out); err != nil {
+				return fmt.Errorf("read the server's answer: %w", err)
+			}
+			return nil
+		}
+		refused, ok := errors.AsType[*leadevents.Error](err)
+		if !ok || refused.Kind != leadevents.Unavailable || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(max(refused.RetryAfter, time.Second)):
+		}
+	}
+}
