@@ -1,81 +1,130 @@
 package httpserver
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"leadevents"
 )
 
-func TestAClientThatStandsStillIsTold(t *testing.T) {
-	f := start(t, func(c *Config) { c.BodyIdleTimeout = 50 * time.Millisecond }, echoRoutes(1))
-	for name, head := range map[string]string{
-		"of known length": "Content-Length: 100\r\n\r\nhalf", "chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-		"compressed": "Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n\x1f\x8b\x08",
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := f.dial(t)
-			c.write("POST /stream HTTP/1.1\r\nHost: x\r\n" + head)
-			a := c.answer()
-			wantError(t, a, 408, "invalid_request")
-			if _, message := a.code(t); !strings.Contains(message, "nothing of the body came for 50ms (http.body_idle_timeout)") {
-				t.Errorf("message %q", message)
-			}
-		})
-	}
+// streaming is a server whose GET /stream answers what produce writes.
+func streaming(t *testing.T, produce func(ctx context.Context, w io.Writer) error) *fixture {
+	return start(t, func(c *Config) { c.WriteTimeout = 2 * time.Second }, func(s *Server) {
+		s.App().Get("/stream", func(c *fiber.Ctx) error { return Stream(c, "text/plain", produce) })
+	})
 }
 
-// A client that never stands still, but sends a byte now and then, would hold an
-// upload's place for days.
-func TestAClientThatCrawlsIsTold(t *testing.T) {
-	f := start(t, func(c *Config) { c.BodyTimeout, c.BodyIdleTimeout = 200*time.Millisecond, time.Minute }, echoRoutes(1))
-	c := f.dial(t)
-	c.write("POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
-	answered := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-answered:
-				return
-			case <-time.After(10 * time.Millisecond):
-				if _, err := c.Write([]byte("x")); err != nil {
-					return
+func TestStreamIsWholeAndInPieces(t *testing.T) {
+	whole := bytes.Repeat([]byte("0123456789abcdefg\n"), 100_000)
+	for _, size := range []int{0, 1, streamPiece - 1, streamPiece, streamPiece + 1, len(whole)} {
+		for _, step := range []int{7, 4096, len(whole)} {
+			if step == 7 && size > 2*streamPiece {
+				continue
+			}
+			f := streaming(t, func(_ context.Context, w io.Writer) error {
+				for rest := whole[:size]; len(rest) > 0; {
+					n, err := w.Write(rest[:min(step, len(rest))])
+					if err != nil {
+						return err
+					}
+					rest = rest[n:]
 				}
+				return nil
+			})
+			response, err := http.Get(f.url + "/stream")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || !bytes.Equal(got, whole[:size]) || response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/plain" {
+				t.Errorf("%d bytes in steps of %d: %d %v, %d bytes, %v", size, step, response.StatusCode, response.Header, len(got), err)
 			}
 		}
-	}()
-	a := c.answer()
-	close(answered)
-	wantError(t, a, 408, "invalid_request")
-	if _, message := a.code(t); !strings.Contains(message, "the body came too slowly: a MiB of it has 200ms (http.body_timeout)") {
-		t.Errorf("message %q", message)
 	}
 }
 
-// What the handler takes between two reads is not the client's time.
-func TestAHandlerMayTakeItsTimeBetweenReads(t *testing.T) {
-	const limit = 50 * time.Millisecond
-	f := start(t, func(c *Config) { c.BodyTimeout, c.BodyIdleTimeout = limit, limit }, func(s *Server) {
-		s.App().Post("/slow", func(c *fiber.Ctx) error {
-			r, err := StreamBody(c)
-			if err != nil {
+// Before the first piece an error is an answer; after it the connection is cut, and
+// no client takes the part for the whole.
+func TestStreamThatFails(t *testing.T) {
+	for _, c := range []struct {
+		bytes int
+		fail  func() error
+		want  int // 0: cut
+	}{
+		{0, func() error { return leadevents.Errorf(leadevents.Conflict, "not yet") }, http.StatusConflict},
+		{1000, func() error { return leadevents.Errorf(leadevents.Unavailable, "gone") }, http.StatusServiceUnavailable},
+		{1000, func() error { panic("a bug") }, http.StatusInternalServerError},
+		{streamPiece, func() error { return errors.New("gone") }, 0},
+		{5 * streamPiece, func() error { panic("a bug") }, 0},
+	} {
+		f := streaming(t, func(_ context.Context, w io.Writer) error {
+			if _, err := w.Write(bytes.Repeat([]byte("x"), c.bytes)); err != nil {
 				return err
 			}
-			defer r.Close()
-			for piece := make([]byte, 100); err == nil; time.Sleep(limit / 5) {
-				_, err = io.ReadFull(r, piece)
-			}
-			if err != io.EOF {
-				return err
-			}
-			return c.SendString("all")
+			return c.fail()
 		})
-	})
-	c := f.dial(t)
-	c.write("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("x", 2000))
-	if a := c.answer(); a.status != 200 || a.body != "all" {
-		t.Errorf("%d %s", a.status, a.body)
+		response, err := http.Get(f.url + "/stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		switch {
+		case c.want == 0 && (err == nil || response.StatusCode != http.StatusOK):
+			t.Errorf("after %d bytes: %d, %d bytes, and a clean end", c.bytes, response.StatusCode, len(got))
+		case c.want != 0 && (err != nil || response.StatusCode != c.want || !strings.Contains(string(got), `"error"`)):
+			t.Errorf("after %d bytes: %d %.200s %v, want %d", c.bytes, response.StatusCode, got, err, c.want)
+		}
 	}
+}
+
+// Whoever makes the stream is told when the client is gone, and when it only asked
+// for the header.
+func TestStreamEndsWithItsClient(t *testing.T) {
+	ended := make(chan error, 1)
+	f := streaming(t, func(ctx context.Context, w io.Writer) error {
+		for {
+			if _, err := w.Write(make([]byte, 4096)); err != nil {
+				ended <- err
+				return err
+			}
+		}
+	})
+	gone := func(what string) {
+		t.Helper()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", what, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: the stream goes on", what)
+		}
+	}
+	c := f.dial(t)
+	c.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := io.CopyN(io.Discard, c.r, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	gone("a client that closes")
+	response, err := http.Head(f.url + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	gone("HEAD")
+	// One that stands still has WriteTimeout for a piece.
+	still := f.dial(t)
+	still.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+	gone("a client that stands still")
 }
