@@ -1,10 +1,9 @@
 package query
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
-	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/parquet-go/parquet-go"
@@ -64,35 +63,43 @@ func (f *ndjsonLeads) end() error {
 }
 
 // csvLeads is CSV by RFC 4180. It has no last line of its own: a chunked answer
-// that was cut off has no end, which every HTTP client tells.
-type csvLeads struct{ w *csv.Writer }
+// that was cut off has no end, which every HTTP client tells. Not encoding/csv,
+// which would write a line feed inside of an externalId as two characters.
+type csvLeads struct {
+	w   io.Writer
+	buf []byte
+}
 
 func newCSVLeads(w io.Writer) leadsWriter {
-	f := &csvLeads{csv.NewWriter(w)}
-	f.w.UseCRLF = true
-	_ = f.w.Write([]string{"phoneE164", "externalId"}) // told by Flush
-	return f
+	return &csvLeads{w: w, buf: []byte("phoneE164,externalId\r\n")}
 }
 
 func (f *csvLeads) write(phones []leadevents.Phone, externalIDs []string) error {
-	record := make([]string, 2)
 	for i, p := range phones {
-		record[0], record[1] = p.String(), externalIDs[i]
-		if err := f.w.Write(record); err != nil {
-			return fmt.Errorf("write CSV: %w", err)
+		f.buf = append(p.AppendTo(f.buf), ',')
+		if id := externalIDs[i]; strings.ContainsAny(id, "\",\r\n") {
+			f.buf = append(append(append(f.buf, '"'), strings.ReplaceAll(id, `"`, `""`)...), '"')
+		} else {
+			f.buf = append(f.buf, id...)
 		}
+		f.buf = append(f.buf, "\r\n"...)
 	}
-	return nil
+	return f.end()
 }
 
 func (f *csvLeads) end() error {
-	f.w.Flush()
-	return f.w.Error()
+	_, err := f.w.Write(f.buf)
+	f.buf = f.buf[:0]
+	return err
 }
 
 // parquetRowGroup is how many leads stand together: 3 MB in memory with
 // externalIds of 20 bytes, and the most that a reader has to hold at once.
 const parquetRowGroup = 100_000
+
+// parquetPiece is how many rows are written at once. Where pages end depends on it,
+// so it does not depend on the pieces in which leads come. Divides parquetRowGroup.
+const parquetPiece = 10_000
 
 // parquetLead is a row. Readers find an externalId that is not there as null.
 type parquetLead struct {
@@ -102,31 +109,43 @@ type parquetLead struct {
 
 type parquetLeads struct {
 	w    *parquet.GenericWriter[parquetLead]
-	rows []parquetLead
-	ids  []string
+	rows []parquetLead // up to parquetPiece
 }
 
 func newParquetLeads(w io.Writer) leadsWriter {
-	return &parquetLeads{w: parquet.NewGenericWriter[parquetLead](w,
-		parquet.MaxRowsPerRowGroup(parquetRowGroup), parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata("leads", "in the order of phones as numbers"))}
+	return &parquetLeads{
+		w:    parquet.NewGenericWriter[parquetLead](w, parquet.MaxRowsPerRowGroup(parquetRowGroup), parquet.Compression(&parquet.Zstd)),
+		rows: make([]parquetLead, 0, parquetPiece),
+	}
 }
 
 func (f *parquetLeads) write(phones []leadevents.Phone, externalIDs []string) error {
-	f.rows, f.ids = f.rows[:0], append(f.ids[:0], externalIDs...)
 	for i, p := range phones {
-		row := parquetLead{PhoneE164: "+" + strconv.FormatUint(uint64(p), 10)}
-		if f.ids[i] != "" {
-			row.ExternalID = &f.ids[i]
+		row := parquetLead{PhoneE164: p.String()}
+		if id := externalIDs[i]; id != "" {
+			row.ExternalID = &id
 		}
-		f.rows = append(f.rows, row)
-	}
-	if _, err := f.w.Write(f.rows); err != nil {
-		return fmt.Errorf("write Parquet: %w", err)
+		if f.rows = append(f.rows, row); len(f.rows) == parquetPiece {
+			if err := f.flush(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
+func (f *parquetLeads) flush() error {
+	if _, err := f.w.Write(f.rows); err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	f.rows = f.rows[:0]
+	return nil
+}
+
 func (f *parquetLeads) end() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
 	if err := f.w.Close(); err != nil {
 		return fmt.Errorf("end Parquet: %w", err)
 	}
