@@ -118,8 +118,8 @@ func (r *devRecord) withdraw() error {
 	return nil
 }
 
-// readDevFile is dev.json of the `leadevents dev` that runs on dir.
-func readDevFile(dir string) (f devFile, err error) {
+// runningDev is dev.json of the `leadevents dev` that runs on dir.
+func runningDev(dir string) (f devFile, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, devFileName))
 	if errors.Is(err, os.ErrNotExist) {
 		return f, fmt.Errorf("no `leadevents dev` is ready on %s: there is no %s", dir, devFileName)
@@ -140,14 +140,14 @@ func readDevFile(dir string) (f devFile, err error) {
 // DevServer is where the `leadevents dev` that runs on dir serves, and the key of
 // its organization.
 func DevServer(dir string) (url string, apiKey auth.Secret, err error) {
-	f, err := readDevFile(dir)
+	f, err := runningDev(dir)
 	return f.URL, auth.NewSecret(f.APIKey), err
 }
 
 // DevSettings is the settings, by key, that reach the stores of the `leadevents
 // dev` that runs on dir.
 func DevSettings(dir string) (map[string]string, error) {
-	f, err := readDevFile(dir)
+	f, err := runningDev(dir)
 	if err != nil {
 		return nil, err
 	}

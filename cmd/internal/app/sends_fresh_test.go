@@ -70,7 +70,7 @@ func TestAnAudienceThatIsReplacedIsNeverAMix(t *testing.T) {
 	for i := range 300 {
 		versions[0][i], versions[1][i] = 2*i, 2*i+1
 	}
-	from.upload(t, "moving", versions[0]...)
+	from.put(t, "moving", versions[0]...)
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -79,7 +79,7 @@ func TestAnAudienceThatIsReplacedIsNeverAMix(t *testing.T) {
 			case <-ended:
 				return
 			default:
-				from.upload(t, "moving", versions[i%2]...)
+				from.put(t, "moving", versions[i%2]...)
 			}
 		}
 	}()
@@ -112,7 +112,7 @@ func TestAStopLeavesASendToTheNextStart(t *testing.T) {
 	for i := range leads {
 		leads[i] = i
 	}
-	from.upload(t, "many", leads...)
+	from.put(t, "many", leads...)
 	const sends = 20
 	for i := range sends {
 		id := fmt.Sprint("s", i)

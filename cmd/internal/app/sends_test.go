@@ -109,8 +109,8 @@ func (s *sender) stored(eventType string, at time.Time, metadata string, leads .
 	}
 }
 
-// upload replaces an audience by these leads, each with its externalId.
-func (s *sender) upload(t *testing.T, id string, leads ...int) {
+// put replaces an audience by these leads, each with its externalId.
+func (s *sender) put(t *testing.T, id string, leads ...int) {
 	t.Helper()
 	body := "phoneE164,externalId\n"
 	for _, i := range leads {
@@ -148,7 +148,7 @@ func filterOf(mode, eventType string) object { return object{"mode": mode, "even
 func TestASendFromItsDefinitionToItsExplanations(t *testing.T) {
 	from, _ := served(t)
 	fire := time.Date(2026, 5, 12, 19, 0, 0, 0, time.UTC)
-	from.upload(t, "everybody", 1, 2, 3, 4, 5, 6)
+	from.put(t, "everybody", 1, 2, 3, 4, 5, 6)
 	from.stored("bought", fire.AddDate(-1, 0, 0), `{"amount":10}`, 1)
 	from.stored("attended", fire.Add(-2*time.Hour), `{}`, 1, 2, 3, 5)
 	from.stored("attended", fire.Add(-2*time.Hour-time.Millisecond), `{}`, 4)
@@ -239,7 +239,7 @@ func TestASendFromItsDefinitionToItsExplanations(t *testing.T) {
 	// What comes later changes nothing: events, another audience, another call.
 	from.stored("bought", fire, `{}`, 2, 5)
 	from.stored("attended", fire.Add(-time.Hour), `{}`, 4)
-	from.upload(t, "everybody", 9)
+	from.put(t, "everybody", 9)
 	again := from.materialize("spring.1")
 	if *again.MaterializedAt != *send.MaterializedAt || *again.AsOf != *send.AsOf || *again.Kept != 2 {
 		t.Errorf("materialized again: %+v", again)
@@ -269,7 +269,7 @@ func TestEverySourceOfLeads(t *testing.T) {
 	at := time.Date(2026, 5, 12, 19, 0, 0, 0, time.UTC)
 	from.stored("a", at, `{}`, 1, 2)
 	from.stored("b", at, `{}`, 2, 3)
-	from.upload(t, "stored", 2, 7)
+	from.put(t, "stored", 2, 7)
 	for name, c := range map[string]struct {
 		audience object
 		kept     []int
@@ -350,7 +350,7 @@ func TestBadCampaignRequests(t *testing.T) {
 	// Audiences that are not there, or another organization's.
 	for id, x := range map[string]sending{"nobody": {}, "mine": {Credential: "other"}} {
 		body := `{"audience":{"audienceId":"` + id + `"},"eventFilters":[]}`
-		from.upload(t, "mine", 1)
+		from.put(t, "mine", 1)
 		from.refusal(http.MethodPost, "/api/v1/filters/preview", body, x, http.StatusNotFound, "not_found")
 		from.refusal(http.MethodPut, "/api/v1/sends/bad", body, x, http.StatusNotFound, "not_found")
 	}
