@@ -385,3 +385,52 @@ func TestSendsAreBounded(t *testing.T) {
 		t.Errorf("two results at once: %v", err)
 	}
 }
+
+// A process that dies between lease and claim leaves nothing to take over.
+func TestALeaseWithoutAClaimIsEnded(t *testing.T) {
+	w := newWorld(t)
+	ref := audience.SendRef{Org: org, ID: "s"}
+	if err := w.db.SetLease(t.Context(), audience.Lease{Send: ref, Run: 7, Renewal: 1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	p := w.sends(nil, nil)
+	eventually(t, "the lease is ended", func() bool {
+		l, _, err := w.db.Lease(t.Context(), ref, 7)
+		return err == nil && l.Ended
+	})
+	if _, err := p.Send(t.Context(), org, "s"); leadevents.KindOf(err) != leadevents.NotFound {
+		t.Errorf("a lease has made a send: %v", err)
+	}
+}
+
+// A list that is replaced is removed; one that a run goes by is not.
+func TestReplacedListsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	p := w.sends(nil, nil)
+	for n := range 4 {
+		if _, _, err := p.Define(t.Context(), org, "s", listed(10*n)); err != nil {
+			t.Fatal(err)
+		}
+		accepted, leads, err := p.Filter(t.Context(), org, "s", audience.Exclude, query.ListedLeads{Phones: phones(n + 1), ExternalIDs: []string{"a", "b", "a"}})
+		if err != nil || !accepted || leads != uint64(n+3) {
+			t.Fatal(accepted, leads, err)
+		}
+	}
+	if n := w.count("send_lists"); n != 30+6 {
+		t.Errorf("%d leads of lists are stored, want 30 of the definition and 6 of the filter", n)
+	}
+	if _, err := p.Materialize(t.Context(), org, "s"); err != nil {
+		t.Fatal(err)
+	}
+	send, err := p.Wait(t.Context(), org, "s")
+	if err != nil || send.Totals.Total != 30 || send.Totals.DroppedByList != 4 {
+		t.Fatalf("%+v %v", send, err)
+	}
+	x, err := p.Explain(t.Context(), org, "s", phones(1)[0])
+	if err != nil || !x.InAudience || !x.Decision.Listed || x.Decision.Kept {
+		t.Errorf("%+v %v", x, err)
+	}
+	if n := w.count("send_lists"); n != 36 {
+		t.Errorf("%d leads of lists are left", n)
+	}
+}
