@@ -52,10 +52,10 @@ type question struct {
 	slice
 }
 
-func (e *evaluation) question(s slice) *question {
-	q := &question{where: newWhere(), evaluation: e, slice: s}
-	q.parameters["organization"] = e.org.String()
-	q.parameters["run"] = strconv.FormatUint(e.run, 10)
+func (v *evaluation) question(s slice) *question {
+	q := &question{where: newWhere(), evaluation: v, slice: s}
+	q.parameters["organization"] = v.org.String()
+	q.parameters["run"] = strconv.FormatUint(v.run, 10)
 	q.parameters["first"], q.parameters["last"] = strconv.FormatUint(s.from, 10), strconv.FormatUint(s.to, 10)
 	return q
 }

@@ -64,8 +64,8 @@ func (o *own) Resume() { o.signal(syscall.SIGCONT) }
 func (o *own) signal(s syscall.Signal) {
 	o.t.Helper()
 	pid := o.pid()
-	if pid == 0 {
-		o.t.Fatal("the server is down already: Await it first")
+	if pid == 0 { // it died a moment ago, and is on its way back
+		pid = o.Await(0)
 	}
 	err := syscall.Kill(pid, s)
 	if errors.Is(err, syscall.ESRCH) { // it died a moment ago, and nobody has noticed yet
