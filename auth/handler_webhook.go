@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"context"
+
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents"
@@ -50,6 +52,8 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 		if err := authenticate(); err != nil {
 			return nil, err
 		}
+	} else if err := d.hopeless(ctx, request); err != nil {
+		return nil, err
 	}
 	if w.body, err = httpserver.ReadBody(c, MaxWebhookBytes); err != nil {
 		return nil, err
@@ -88,6 +92,24 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 	}
 	w.Plain, err = w.body.Decoded(MaxWebhookBytes)
 	return w, err
+}
+
+// hopeless refuses a signature that cannot be one, with no key beside it that might
+// be meant instead: whatever the body is, and so before it is read.
+func (d *Directory) hopeless(ctx context.Context, request Webhook) error {
+	_, malformed := parseSignature(request.Signature)
+	if malformed == nil {
+		return nil
+	}
+	if request.Authorization == "" {
+		d.metrics.refusals.signature.Inc()
+		return leadevents.Errorf(leadevents.Unauthenticated, "%s", malformed)
+	}
+	_, err := d.Webhook(ctx, Webhook{Authorization: request.Authorization})
+	if leadevents.KindOf(err) != leadevents.Unauthenticated || err == nil {
+		return nil // the body says which of the two counts
+	}
+	return leadevents.Errorf(leadevents.Unauthenticated, "%s; and of the key beside it: %s", malformed, err)
 }
 
 // Raw is the body as sent.

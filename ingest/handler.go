@@ -136,14 +136,20 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 
 // flag reads a boolean of the query string.
 func flag(c *fiber.Ctx, name string) (bool, error) {
-	switch value := c.Query(name); value {
-	case "", "false", "0":
+	values := c.Context().QueryArgs().PeekMulti(name)
+	if len(values) == 0 {
 		return false, nil
-	case "true", "1":
-		return true, nil
-	default:
-		return false, leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s must be true or false", name)
 	}
+	// Empty or twice is refused: nothing is stored where it may not have been meant.
+	if len(values) == 1 {
+		switch string(values[0]) {
+		case "false", "0":
+			return false, nil
+		case "true", "1":
+			return true, nil
+		}
+	}
+	return false, leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s must be true or false, once", name)
 }
 
 // idempotencyKey reads the header; absent is "", present and empty is an error.

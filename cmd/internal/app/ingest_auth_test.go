@@ -1,10 +1,16 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What proves a call, and what is looked at first, in both auth modes.
@@ -90,7 +96,9 @@ func TestTheRestOfARequest(t *testing.T) {
 		{"dryRun=yes", sending{Query: "dryRun=yes"}, 0, 400, 0},
 		{"dryRun=false", sending{Query: "dryRun=false"}, 1, 200, 1},
 		{"dryRun=0", sending{Query: "dryRun=0"}, 1, 200, 1},
-		{"dryRun=", sending{Query: "dryRun="}, 1, 200, 1},
+		{"dryRun=", sending{Query: "dryRun="}, 0, 400, 0},
+		{"dryRun", sending{Query: "dryRun"}, 0, 400, 0},
+		{"dryRun twice", sending{Query: "dryRun=false&dryRun=true"}, 0, 400, 0},
 		{"an unknown parameter", sending{Query: "dry_run=true&x"}, 1, 200, 1},
 		{"a dry run ignores its Idempotency-Key", sending{Query: "dryRun=true", Headers: map[string]string{"Idempotency-Key": strings.Repeat("x", 300)}}, 1, 200, 0},
 		{"an Idempotency-Key of 1 character", sending{Headers: map[string]string{"Idempotency-Key": "1"}}, 1, 200, 1},
@@ -116,5 +124,33 @@ func TestTheRestOfARequest(t *testing.T) {
 				t.Errorf("%d keys are stored, want %d", got, tc.stored)
 			}
 		})
+	}
+}
+
+// Whoever has no credential that could be right is told so before the server takes
+// a body in: ten megabytes for each of many who never send them would be all it has.
+func TestASignatureThatCannotBeOneIsRefusedBeforeTheBody(t *testing.T) {
+	from, _ := served(t)
+	for name, headers := range map[string]string{
+		"alone":                       "X-Setter-Signature: x\r\n",
+		"beside a key that is nobody": "X-Setter-Signature: x\r\nAuthorization: Bearer le_x\r\n",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(from.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // http.body_timeout is 2 minutes
+			t.Fatal(err)
+		}
+		_, wrote := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%sContent-Length: 10000000\r\n\r\n{\"organizationId\":", ingestPath, headers)
+		response, read := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err := errors.Join(wrote, read); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusUnauthorized || !bytes.Contains(body, []byte("sha256=")) {
+			t.Errorf("%s: %d %s (%v)", name, response.StatusCode, body, err)
+		}
 	}
 }
