@@ -60,17 +60,17 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		return err
 	}
 	ctx := httpserver.Context(c)
-	up, cancel := h.ingester.breakers.within(ctx)
-	defer cancel()
+	up, cancel := ctx, func() {}
 	pass := &pass{gate: h.ingester.gate} // holds nothing yet
+	defer func() { pass.leave(); cancel() }()
 	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
 		Organization: LookupOrganization,
 		Admit: func(body *httpserver.Body) (err error) {
+			up, cancel = h.ingester.breakers.within(ctx) // from now on: the body may have taken long
 			pass, err = h.ingester.gate.enter(up, body)
 			return err
 		},
 	})
-	defer func() { pass.leave() }()
 	if err != nil {
 		return err
 	}
