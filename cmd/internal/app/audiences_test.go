@@ -189,9 +189,13 @@ func TestUploadsAreRefusedWhole(t *testing.T) {
 // What is small when it arrives and large afterwards is no harm: nothing is kept.
 func TestBombsAreJustLongUploads(t *testing.T) {
 	from, _ := served(t)
-	bomb := append([]byte("phone\n+15551234567\n"), bytes.Repeat([]byte("\n"), 200<<20)...)
+	const rows = 800 // of 60 KiB: 47 MiB
+	bomb := append([]byte("phone,x\n"), bytes.Repeat(append([]byte("+15551234567,"), append(bytes.Repeat([]byte("x"), 60<<10), '\n')...), rows)...)
 	for encoding, body := range map[string][]byte{"gzip": gzipped(bomb), "zstd": zstandard(t, bomb)} {
-		if a, u := from.upload(http.MethodPut, "bomb", csvType, body, sending{Headers: map[string]string{"Content-Encoding": encoding}}); a.status != http.StatusOK || u.Received != 1 || u.Stored != 1 {
+		if len(body) > 1<<20 {
+			t.Errorf("%s: %d bytes are no bomb", encoding, len(body))
+		}
+		if a, u := from.upload(http.MethodPut, "bomb", csvType, body, sending{Headers: map[string]string{"Content-Encoding": encoding}}); a.status != http.StatusOK || u.Received != rows || u.Stored != 1 {
 			t.Errorf("%s: %d %s", encoding, a.status, a.body)
 		}
 	}
