@@ -10,7 +10,7 @@ LISTEN ?= 127.0.0.1:8080
 
 # These share memory between goroutines on purpose: tested with -race, which is
 # several times slower, so the others are tested without.
-RACE = ./ingest/... ./auth/... ./internal/... ./cmd/internal/...
+RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./cmd/internal/...
 # One package may take this long; the whole-program tests start real stores.
 TIMEOUT  ?= 8m
 FUZZTIME ?= 30s
