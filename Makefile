@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:8080
 # several times slower, so the others are tested without.
 RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./cmd/internal/...
 # One package may take this long; the whole-program tests start real stores.
-TIMEOUT  ?= 8m
+TIMEOUT  ?= 12m
 FUZZTIME ?= 30s
 # Arguments of the benchmarks: make bench BENCH='ingest --record'
 BENCH ?=
