@@ -284,15 +284,16 @@ func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, event
 	return g.ensureStates(ctx, org, eventType, rows)
 }
 
-// store inserts the rows of the keys that nobody owns, also those that an earlier
-// attempt of ours has stored: it may have left them without their state. On an unknown outcome the
+// store inserts the rows of the keys that nobody owns. Those that an earlier attempt
+// of ours has stored stay as they are: stored again they would look young, and who
+// was told duplicate because of them could be told inserted. On an unknown outcome the
 // identical rows go again under the same token; when it stays unknown the query
 // is ended, so that nothing arrives after the 503, and nothing is sealed.
 func (g *group) store(ctx context.Context) error {
 	rows := &leadevents.Rows{IngestedAt: g.view.Now}
 	missing := 0
 	for k := range g.keys {
-		if !g.known[k] {
+		if !g.known[k] && !g.stored[k] {
 			missing++
 		}
 	}
@@ -301,7 +302,7 @@ func (g *group) store(ctx context.Context) error {
 	}
 	rows.Grow(missing)
 	for k := range g.keys {
-		if !g.known[k] {
+		if !g.known[k] && !g.stored[k] {
 			rows.Append(g.keys[k].Org, g.keys[k].EventType, g.events[k], g.tokens[k])
 		}
 	}

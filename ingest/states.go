@@ -8,8 +8,8 @@ import (
 	"leadevents/ingest/ledger"
 )
 
-// ensureStates makes sure that keys which are duplicates by a row alone have
-// their state, which filters read. An insert is not atomic between a row and its
+// ensureStates makes sure that keys which are duplicates by a row alone, or were
+// stored by an earlier attempt of ours, have their state, which filters read. An insert is not atomic between a row and its
 // state: one that broke off there has left the row, and its client without an
 // answer. Where one of the batches that stored the key has a receipt, its insert
 // has ended well; else the state is added, which does no harm where it was.
@@ -21,7 +21,7 @@ func (g *group) ensureStates(ctx context.Context, org leadevents.OrgID, eventTyp
 	var batches []ledger.Landed
 	for k, of := range rows {
 		for _, batch := range of {
-			if g.known[k] && !seen[batch] {
+			if (g.known[k] || g.stored[k]) && !seen[batch] {
 				seen[batch] = true
 				batches = append(batches, ledger.Landed{Org: org, Batch: batch})
 			}
@@ -43,7 +43,7 @@ func (g *group) ensureStates(ctx context.Context, org leadevents.OrgID, eventTyp
 		times  []int64
 	)
 	for k, of := range rows {
-		if g.known[k] && !slices.ContainsFunc(of, func(batch leadevents.BatchID) bool { return !without[batch] }) {
+		if (g.known[k] || g.stored[k]) && !slices.ContainsFunc(of, func(batch leadevents.BatchID) bool { return !without[batch] }) {
 			phones, times = append(phones, uint64(g.keys[k].Phone)), append(times, int64(g.keys[k].OccurredAt))
 		}
 	}
