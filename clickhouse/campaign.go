@@ -2,17 +2,65 @@ package clickhouse
 
 import (
 	"context"
-	"fmt"
-	"math"
+	"errors"
+	"maps"
 	"strconv"
-	"strings"
+	"time"
 
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/ext"
 
 	"leadevents"
 	"leadevents/query/audience"
 )
+
+// EvaluationConfig bounds the evaluation of campaign filters.
+type EvaluationConfig struct {
+	// AtOnce is how many previews are under way, and how many materializations;
+	// default 4. Others wait for them.
+	AtOnce int
+	// Threads is how many cores of the server one of them keeps busy; default 2.
+	Threads int
+	// Memory bounds what one of its queries holds at the server; default 1 GiB.
+	// What would be more than a quarter of it is grouped or sorted on the disk.
+	Memory uint64
+	// SliceLeads is how many leads are asked about together; default 1,048,576. A
+	// preview holds 9 bytes of each here, a materialization 250 at the server.
+	SliceLeads int
+	// PreviewTimeout and MaterializeTimeout bound one of them; default 30 s and 30
+	// min.
+	PreviewTimeout, MaterializeTimeout time.Duration
+	// Nice is how far a materialization stands back behind inserts for the server's
+	// cores, as nice(1) has it, 0 to 19; default 0.
+	Nice int
+}
+
+func (c EvaluationConfig) withDefaults() EvaluationConfig {
+	c.AtOnce = or(c.AtOnce, 4)
+	c.Threads = or(c.Threads, 2)
+	c.Memory = or(c.Memory, 1<<30)
+	c.SliceLeads = or(c.SliceLeads, 1<<20)
+	c.PreviewTimeout = or(c.PreviewTimeout, 30*time.Second)
+	c.MaterializeTimeout = or(c.MaterializeTimeout, 30*time.Minute)
+	return c
+}
+
+// within runs an evaluation that has entered the gate within a time limit.
+func within(ctx context.Context, g *gate, limit time.Duration, setting string, evaluate func(ctx context.Context) error) error {
+	leave, err := g.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err = evaluate(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return leadevents.Wrap(leadevents.Unavailable, err, "the evaluation of the filters did not end within %s (%s)", limit, setting)
+	}
+	return err
+}
 
 // evaluation is a question on its way to the server.
 type evaluation struct {
@@ -39,13 +87,7 @@ func (db *DB) newEvaluation(org leadevents.OrgID, run uint64, e audience.Evaluat
 	return &evaluation{Evaluation: e, db: db, org: org, run: run}, nil
 }
 
-// slice is a range of phones, both ends included.
-type slice struct{ from, to uint64 }
-
-// everyPhone is the slice that is all.
-var everyPhone = slice{0, math.MaxUint64}
-
-// question is one query of an evaluation, with its parameters.
+// question is one query of an evaluation about a slice, with its parameters.
 type question struct {
 	*where
 	*evaluation
@@ -60,81 +102,106 @@ func (v *evaluation) question(s slice) *question {
 	return q
 }
 
-// ofOrganization and ofSlice are the conditions that every part of a query has.
+// ofOrganization is the condition that every part of a query has, ofSlice what
+// the leads of a slice are told by.
 const (
 	ofOrganization = "organization_id = {organization:UInt64}"
-	ofSlice        = ofOrganization + " AND phone >= {first:UInt64} AND phone <= {last:UInt64}"
+	inSlice        = "phone >= {first:UInt64} AND phone <= {last:UInt64}"
+	ofSlice        = ofOrganization + " AND " + inSlice
 )
 
-// context gives a query its parameters, settings and, where phones were listed,
-// those.
-func (q *question) context(ctx context.Context) (context.Context, error) {
-	ctx = clickhouse.Context(q.bind(ctx), clickhouse.WithSettings(clickhouse.Settings{
-		"allow_simdjson":                   1,
-		"max_query_size":                   maxQuerySize,
-		"max_ast_elements":                 maxQueryNodes,
-		"max_expanded_ast_elements":        maxQueryNodes,
-		"use_index_for_in_with_subqueries": 0,
-	}))
-	if q.Leads.Source != audience.Listed {
-		return ctx, nil
+// indexedPhones is up to how many phones of an IN are looked up through the
+// sorting key. For a million the server takes seconds to prepare that (26.7), and
+// there is nothing to gain, since one of them lies in every granule.
+const indexedPhones = 10_000
+
+// settings of an evaluation's queries. What does not fit half of the memory is
+// grouped and sorted on the disk.
+func (q *question) settings() clickhouse.Settings {
+	c := q.db.evaluation
+	settings := clickhouse.Settings{
+		"max_threads":                                 c.Threads,
+		"max_memory_usage":                            c.Memory,
+		"max_bytes_before_external_group_by":          c.Memory / 4,
+		"max_bytes_before_external_sort":              c.Memory / 4,
+		"use_index_for_in_with_subqueries_max_values": indexedPhones,
 	}
-	table, err := ext.NewTable("listed", ext.Column("phone", "UInt64"))
-	if err != nil {
-		return nil, fmt.Errorf("describe the listed phones: %w", err)
+	if c.Nice != 0 && q.run != 0 {
+		settings["os_threads_nice_value_query"] = c.Nice
 	}
-	phones := make([]uint64, len(q.Leads.Phones))
-	for i, p := range q.Leads.Phones {
-		phones[i] = uint64(p)
-	}
-	if _, err := table.Block().Columns[0].Append(phones); err != nil {
-		return nil, fmt.Errorf("append %d listed phones: %w", len(phones), err)
-	}
-	return clickhouse.Context(ctx, clickhouse.WithExternalTable(table)), nil
+	maps.Copy(settings, q.where.settings())
+	return settings
 }
 
-// leads selects (phone, external_id) of the slice, each phone once.
-func (q *question) leads() string {
-	switch q.Leads.Source {
-	case audience.Stored:
-		layers := q.layers()
-		if len(q.Leads.Layers) <= 1 {
-			return "SELECT phone, external_id FROM audience_leads WHERE " + ofSlice + " AND layer IN " + layers
-		}
-		return "SELECT phone, argMin(external_id, indexOf(" + layers + ", layer)) AS external_id FROM audience_leads WHERE " + ofSlice +
-			" AND layer IN " + layers + " GROUP BY phone"
-	default:
-		return "SELECT DISTINCT phone, '' AS external_id FROM (" + q.phones() + ")"
+// read reads an answer of phones, and of a flag beside each if flagged.
+func (q *question) read(ctx context.Context, sql string, external []ch.ExternalTable, flagged bool, block func(phones []uint64, flags []uint8)) error {
+	var (
+		phones proto.ColUInt64
+		flags  proto.ColUInt8
+		into   = proto.Results{{Name: "phone", Data: &phones}}
+	)
+	if flagged {
+		into = append(into, proto.ResultColumn{Name: "flag", Data: &flags})
 	}
+	return q.db.columns(ctx, columnQuery{
+		text: sql, parameters: q.parameters, settings: q.settings(), external: external, into: into,
+		block: func() error {
+			block(phones, flags)
+			return nil
+		},
+	})
+}
+
+// killLimit bounds the wait for the end of a statement whose outcome nobody waits
+// for any more.
+const killLimit = 10 * time.Second
+
+// write runs a statement that stores something. When it fails it has ended: what it
+// stored does not become more after the error.
+func (q *question) write(ctx context.Context, sql string) error {
+	id := "evaluation-" + leadevents.NewBatchID().String()
+	settings := q.settings()
+	settings["async_insert"] = 0
+	err := q.db.conn.Exec(clickhouse.Context(ctx, clickhouse.WithQueryID(id), clickhouse.WithParameters(q.parameters), clickhouse.WithSettings(settings)), sql)
+	if err == nil {
+		return nil
+	}
+	if _, ended := errors.AsType[*clickhouse.Exception](err); !ended {
+		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
+		defer cancel()
+		err = errors.Join(err, q.db.Kill(killing, id))
+	}
+	return unavailable(err)
+}
+
+// count asks for one number.
+func (q *question) count(ctx context.Context, sql string) (n uint64, err error) {
+	err = q.db.conn.QueryRow(q.bind(ctx), sql).Scan(&n)
+	return n, unavailable(err)
 }
 
 func (q *question) layers() string {
-	texts := make([]string, len(q.Leads.Layers))
-	for i, l := range q.Leads.Layers {
-		texts[i] = strconv.FormatUint(l, 10)
-	}
-	return q.parameter("Array(UInt64)", "["+strings.Join(texts, ",")+"]")
+	return q.parameter("Array(UInt64)", parameterLayers(q.Leads.Layers))
 }
 
-// frozenAudience is the "filter" under which a materialization writes down the
-// phones of an audience that is a question to the events itself.
-const frozenAudience = 255
-
-// phones selects the phones of the slice, some of them more than once.
-func (q *question) phones() string {
-	switch q.Leads.Source {
-	case audience.Stored:
-		return "SELECT phone FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers()
-	case audience.Listed:
-		return "SELECT phone FROM listed WHERE phone >= {first:UInt64} AND phone <= {last:UInt64}"
-	}
-	if q.run != 0 {
-		return fmt.Sprintf("SELECT phone FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d", ofSlice, frozenAudience)
-	}
-	return q.living()
+// storedPhones selects the phones of a stored audience, some more than once.
+func (q *question) storedPhones() string {
+	return "SELECT phone FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers()
 }
 
-// living selects the phones of leads by their events.
+// stored selects the leads (phone, external_id) of a stored audience, each phone
+// once.
+func (q *question) stored() string {
+	sql := "SELECT phone, external_id FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers()
+	if len(q.Leads.Layers) > 1 {
+		sql = "SELECT phone, argMin(external_id, indexOf(" + q.layers() + ", layer)) AS external_id FROM audience_leads WHERE " +
+			ofSlice + " AND layer IN " + q.layers() + " GROUP BY phone"
+	}
+	return sql
+}
+
+// living selects the phones of leads that are found by their events, some more
+// than once.
 func (q *question) living() string {
 	sql := "SELECT phone FROM lead_states WHERE " + ofSlice
 	if q.Leads.Source == audience.EverHad {
@@ -143,107 +210,49 @@ func (q *question) living() string {
 	return sql
 }
 
-// listed is true for leads (phone, external_id) that the list filter names.
-func (q *question) listed() string {
-	if q.List == nil {
-		return "false"
-	}
-	id := q.parameter("UInt64", strconv.FormatUint(q.List.ID, 10))
-	of := "FROM send_lists WHERE " + ofOrganization + " AND list = " + id
-	return "(phone IN (SELECT phone " + of + " AND external_id = '' AND phone >= {first:UInt64} AND phone <= {last:UInt64})" +
-		" OR external_id != '' AND external_id IN (SELECT external_id " + of + " AND phone = 0))"
+// listedByPhone and listedByID select what a list names.
+func (q *question) listedByPhone() string {
+	return "SELECT phone FROM send_lists WHERE " + ofSlice + " AND list = " + q.list() + " AND external_id = ''"
 }
 
-// events are the rows that a filter counts. FINAL where the metadata decides: of
-// two rows with one key the one that stays is asked.
-func (q *question) events(f audience.Filter) string {
-	final := ""
+func (q *question) listedByID() string {
+	return "SELECT external_id FROM send_lists WHERE " + ofOrganization + " AND list = " + q.list() + " AND phone = 0"
+}
+
+func (q *question) list() string { return q.parameter("UInt64", strconv.FormatUint(q.List.ID, 10)) }
+
+// states are the states of a filter's event type, around the slice: the hint keeps
+// other granules from being read, and a comparison of every row costs as much
+// as its look-up.
+func (q *question) states(f audience.Filter) string {
+	sql := "FROM lead_states WHERE " + ofOrganization + " AND event_type = " + q.text(f.EventType)
+	if q.slice != everyPhone {
+		sql += " AND indexHint(" + inSlice + ")"
+	}
+	return sql
+}
+
+// events are the rows that a filter counts, in or out of the slice; among, if not
+// empty, is a condition on their phones. FINAL where the metadata decides: of two rows with one key the one
+// that stays is asked. Both have the phone in their key, so that it may be looked
+// at before.
+func (q *question) events(f audience.Filter, among string) string {
+	if len(f.Where) == 0 {
+		return "FROM lead_events WHERE " + ofOrganization + " AND " + q.matches(f, q.FireAt, q.ClockSkew) + among
+	}
+	return "FROM lead_events FINAL PREWHERE " + ofOrganization + among + " WHERE " + q.matches(f, q.FireAt, q.ClockSkew)
+}
+
+// counted selects (phone, events, last_at): how many distinct events of each phone
+// a filter counts, and when the last of them occurred. Rows that stand twice
+// are one event; sorting tells them, which goes to the disk where it must.
+// uniqExact has a hash table for each phone, three times the memory and half as long
+// again; grouping by phone and time first is a tenth faster, but fails
+// where its groups do not fit into the memory (26.7: 24 million in 1 GiB).
+func (q *question) counted(f audience.Filter, among string) string {
+	const group = "SELECT phone, toUInt32(count()) AS events, max(occurred_at) AS last_at "
 	if len(f.Where) > 0 {
-		final = " FINAL"
+		return group + q.events(f, among) + " GROUP BY phone"
 	}
-	return "FROM lead_events" + final + " WHERE " + ofSlice + " AND " + q.matches(f, q.FireAt, q.ClockSkew) + " AND phone IN (" + q.phones() + ")"
-}
-
-// decided adds dropped_by to leads (phone, external_id, listed, passed).
-func (q *question) decided(columns, leads string) string {
-	var drops strings.Builder
-	if q.List != nil {
-		fmt.Fprintf(&drops, "%slisted, 1, ", map[audience.Mode]string{audience.Include: "NOT ", audience.Exclude: ""}[q.List.Mode])
-	}
-	for i := range q.Filters {
-		fmt.Fprintf(&drops, "bitAnd(passed, %d) = 0, %d, ", 1<<i, 2+i)
-	}
-	dropped := "0"
-	if drops.Len() > 0 {
-		dropped = "multiIf(" + drops.String() + "0)"
-	}
-	return "SELECT " + columns + ", toUInt8(" + dropped + ") AS dropped_by FROM (" + leads + ")"
-}
-
-// weighed are the leads with listed and passed, where matching selects the phones
-// that have the events a filter asks for.
-func (q *question) weighed(matching func(i int, f audience.Filter) string) string {
-	passed := "0"
-	for i, f := range q.Filters {
-		not := ""
-		if f.Mode == audience.Exclude {
-			not = " NOT"
-		}
-		passed += fmt.Sprintf(" + if(phone%s IN (%s), %d, 0)", not, matching(i, f), 1<<i)
-	}
-	return "SELECT phone, external_id, " + q.listed() + " AS listed, toUInt16(" + passed + ") AS passed FROM (" + q.leads() + ")"
-}
-
-// Preview counts what a send would keep of its leads at this moment. It leaves
-// nothing behind.
-func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Evaluation) (audience.Totals, error) {
-	v, err := db.newEvaluation(org, 0, e)
-	if err != nil {
-		return audience.Totals{}, err
-	}
-	slices, err := v.slices(ctx)
-	if err != nil {
-		return audience.Totals{}, err
-	}
-	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
-	for _, s := range slices {
-		q := v.question(s)
-		sql := "SELECT dropped_by, count() FROM (" + q.decided("phone", q.weighed(func(_ int, f audience.Filter) string {
-			return "SELECT phone " + q.events(f) + fmt.Sprintf(" GROUP BY phone HAVING uniqExact(occurred_at) >= %d", f.MinCount)
-		})) + ") GROUP BY dropped_by"
-		if err := q.count(ctx, sql, &totals); err != nil {
-			return audience.Totals{}, fmt.Errorf("preview: %w", err)
-		}
-	}
-	return totals, nil
-}
-
-// count adds the counts of a query by dropped_by.
-func (q *question) count(ctx context.Context, sql string, totals *audience.Totals) error {
-	ctx, err := q.context(ctx)
-	if err != nil {
-		return err
-	}
-	rows, err := q.db.conn.Query(ctx, sql)
-	if err != nil {
-		return unavailable(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var droppedBy uint8
-		var n uint64
-		if err := rows.Scan(&droppedBy, &n); err != nil {
-			return unavailable(err)
-		}
-		totals.Total += n
-		switch {
-		case droppedBy == 0:
-			totals.Kept += n
-		case droppedBy == 1:
-			totals.DroppedByList += n
-		default:
-			totals.DroppedByFilters[droppedBy-2] += n
-		}
-	}
-	return unavailable(rows.Err())
+	return group + "FROM (SELECT phone, occurred_at " + q.events(f, among) + " ORDER BY phone, occurred_at LIMIT 1 BY phone, occurred_at) GROUP BY phone"
 }

@@ -3,78 +3,188 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"leadevents"
 	"leadevents/query/audience"
 )
 
 // Materialize decides about every lead and stores decisions and evidence under
-// run, which must be new: a run that was cut off is removed by [DB.DropRun] and
+// run, which must be new: one that was cut off is removed by [DB.DropRun] and
 // begun under another number. Everything acknowledged before the call is seen.
-// progress, if not nil, hears how many of the parts are done.
-func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(done, of int)) (audience.Totals, error) {
+// progress, if not nil, hears how many of the steps are done.
+//
+//  1. An audience that is a question to the events is written down: new events
+//     must not add leads between two steps.
+//  2. For each slice and filter the server counts the events of the slice's leads,
+//     and stores that as evidence.
+//  3. The decisions of the slice are made from the evidence alone, so that one
+//     can never contradict the other.
+//
+// A crash leaves a run without totals, which nobody reads.
+func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(done, of int)) (totals audience.Totals, err error) {
 	if run == 0 {
-		return audience.Totals{}, leadevents.Errorf(leadevents.Internal, "a materialization needs a run number")
+		return totals, leadevents.Errorf(leadevents.Internal, "a materialization needs a run number")
 	}
 	v, err := db.newEvaluation(org, run, e)
 	if err != nil {
-		return audience.Totals{}, err
+		return totals, err
 	}
-	if err := v.freeze(ctx); err != nil {
-		return audience.Totals{}, fmt.Errorf("write the audience down: %w", err)
+	if progress == nil {
+		progress = func(int, int) {}
 	}
-	slices, err := v.slices(ctx)
+	err = within(ctx, db.materializations, db.evaluation.MaterializeTimeout, "filters.materialize_timeout", func(ctx context.Context) error {
+		if err := v.freeze(ctx); err != nil {
+			return fmt.Errorf("write the audience down: %w", err)
+		}
+		parts, err := v.slices(ctx)
+		if err != nil {
+			return err
+		}
+		if err := v.decideAll(ctx, parts, progress); err != nil {
+			return err
+		}
+		totals, err = v.totals(ctx)
+		return err
+	})
 	if err != nil {
-		return audience.Totals{}, err
+		return audience.Totals{}, fmt.Errorf("materialize: %w", err)
 	}
-	for n, s := range slices {
-		for i, f := range e.Filters {
-			if err := v.question(s).collect(ctx, i, f); err != nil {
-				return audience.Totals{}, fmt.Errorf("collect the evidence of filter %d: %w", i, err)
-			}
-		}
-		if err := v.question(s).decide(ctx); err != nil {
-			return audience.Totals{}, fmt.Errorf("decide: %w", err)
-		}
-		if progress != nil {
-			progress(n+1, len(slices))
-		}
-	}
-	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
-	err = v.question(everyPhone).count(ctx, "SELECT dropped_by, count() FROM send_leads WHERE "+ofOrganization+" AND run = {run:UInt64} GROUP BY dropped_by", &totals)
-	return totals, err
+	return totals, nil
 }
 
-// freeze writes the audience down where it is a question to the events: new
-// events must not add leads between two steps.
-func (v *evaluation) freeze(ctx context.Context) error {
-	if v.Leads.Source != audience.EverHad && v.Leads.Source != audience.EveryLead {
-		return nil
+// decideAll stores evidence and decisions, slice by slice.
+func (v *evaluation) decideAll(ctx context.Context, parts []slice, progress func(done, of int)) error {
+	done, of := 0, len(parts)*(len(v.Filters)+1)
+	for _, s := range parts {
+		for i, f := range v.Filters {
+			if err := v.question(s).collect(ctx, i, f); err != nil {
+				return fmt.Errorf("collect the evidence of filter %d: %w", i, err)
+			}
+			done++
+			progress(done, of)
+		}
+		if err := v.question(s).decide(ctx); err != nil {
+			return fmt.Errorf("decide: %w", err)
+		}
+		done++
+		progress(done, of)
 	}
-	q := v.question(everyPhone)
-	return q.exec(ctx, fmt.Sprintf("INSERT INTO send_evidence (organization_id, run, filter, phone) SELECT {organization:UInt64}, {run:UInt64}, %d, phone FROM (SELECT DISTINCT phone FROM (%s))", frozenAudience, q.living()))
+	return nil
+}
+
+// frozenAudience is the "filter" under which the phones of an audience are
+// written down that is not stored otherwise.
+const frozenAudience = 255
+
+// freeze writes them down.
+func (v *evaluation) freeze(ctx context.Context) error {
+	const insert = "INSERT INTO send_evidence (organization_id, run, filter, phone) "
+	switch v.Leads.Source {
+	case audience.Stored:
+		return nil
+	case audience.Listed:
+		leads, err := v.question(everyPhone).phones(ctx)
+		if err != nil || len(leads) == 0 {
+			return err
+		}
+		n := len(leads)
+		return unavailable(v.db.insertColumns(ctx, insert, slices.Repeat([]uint64{uint64(v.org)}, n), slices.Repeat([]uint64{v.run}, n), slices.Repeat([]uint8{frozenAudience}, n), []uint64(leads)))
+	default:
+		q := v.question(everyPhone)
+		return q.write(ctx, fmt.Sprintf(insert+"SELECT {organization:UInt64}, {run:UInt64}, %d, phone FROM (%s GROUP BY phone)", frozenAudience, q.living()))
+	}
+}
+
+// frozen selects the phones that were written down.
+func (q *question) frozen() string {
+	return fmt.Sprintf("SELECT phone FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d", ofSlice, frozenAudience)
 }
 
 // collect stores the evidence of a filter.
 func (q *question) collect(ctx context.Context, i int, f audience.Filter) error {
-	return q.exec(ctx, fmt.Sprintf("INSERT INTO send_evidence (organization_id, run, filter, phone, events, last_at) "+
-		"SELECT {organization:UInt64}, {run:UInt64}, %d, phone, uniqExact(occurred_at), max(occurred_at) %s GROUP BY phone", i, q.events(f)))
-}
-
-// decide stores the decisions, by the evidence alone.
-func (q *question) decide(ctx context.Context) error {
-	leads := q.weighed(func(i int, f audience.Filter) string {
-		return fmt.Sprintf("SELECT phone FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d AND events >= %d", ofSlice, i, f.MinCount)
-	})
-	const columns = "organization_id, run, phone, external_id, passed, listed, dropped_by"
-	return q.exec(ctx, "INSERT INTO send_leads ("+columns+") "+
-		q.decided("{organization:UInt64}, {run:UInt64}, phone, external_id, passed, listed", leads))
-}
-
-func (q *question) exec(ctx context.Context, sql string) error {
-	ctx, err := q.context(ctx)
-	if err != nil {
-		return err
+	phones := q.frozen()
+	if q.Leads.Source == audience.Stored {
+		phones = q.storedPhones()
 	}
-	return unavailable(q.db.conn.Exec(ctx, sql))
+	return q.write(ctx, fmt.Sprintf("INSERT INTO send_evidence (organization_id, run, filter, phone, events, last_at) "+
+		"SELECT {organization:UInt64}, {run:UInt64}, %d, phone, events, last_at FROM (%s)", i, q.counted(f, " AND phone IN ("+phones+")")))
+}
+
+// decide stores the decisions, in the order of phones.
+func (q *question) decide(ctx context.Context) error {
+	leads := "SELECT phone, '' AS external_id FROM (" + q.frozen() + ")"
+	if q.Leads.Source == audience.Stored {
+		leads = q.stored()
+	}
+	passed := "0"
+	for i, f := range q.Filters {
+		not := ""
+		if f.Mode == audience.Exclude {
+			not = " NOT"
+		}
+		passed += fmt.Sprintf(" + if(phone%s IN (SELECT phone FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d AND events >= %d), %d, 0)", not, ofSlice, i, f.MinCount, 1<<i)
+	}
+	listed := "false"
+	if q.List != nil {
+		listed = "(phone IN (" + q.listedByPhone() + ") OR external_id != '' AND external_id IN (" + q.listedByID() + "))"
+	}
+	const columns = "organization_id, run, phone, external_id, passed, listed, dropped_by"
+	return q.write(ctx, "INSERT INTO send_leads ("+columns+") SELECT {organization:UInt64}, {run:UInt64}, phone, external_id, passed, listed, "+q.droppedBy()+
+		" FROM (SELECT phone, external_id, "+listed+" AS listed, toUInt16("+passed+") AS passed FROM ("+leads+"))")
+}
+
+// droppedBy is the first that drops a lead (listed, passed): send_leads says how it
+// is counted.
+func (q *question) droppedBy() string {
+	var drops strings.Builder
+	if q.List != nil {
+		not := ""
+		if q.List.Mode == audience.Include {
+			not = "NOT "
+		}
+		fmt.Fprintf(&drops, "%slisted, 1, ", not)
+	}
+	for i := range q.Filters {
+		fmt.Fprintf(&drops, "bitAnd(passed, %d) = 0, %d, ", 1<<i, 2+i)
+	}
+	if drops.Len() == 0 {
+		return "0"
+	}
+	return "multiIf(" + drops.String() + "0)"
+}
+
+// totals counts the decisions.
+func (v *evaluation) totals(ctx context.Context) (audience.Totals, error) {
+	totals := audience.Totals{DroppedByFilters: make([]uint64, len(v.Filters))}
+	rows, err := v.db.conn.Query(params(ctx, ofRun(v.org, v.run)), sqlText("send_totals"))
+	if err != nil {
+		return totals, unavailable(fmt.Errorf("count the decisions: %w", err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var droppedBy uint8
+		var n uint64
+		if err := rows.Scan(&droppedBy, &n); err != nil {
+			return totals, unavailable(fmt.Errorf("count the decisions: %w", err))
+		}
+		totals.Total += n
+		switch droppedBy {
+		case 0:
+			totals.Kept = n
+		case 1:
+			totals.DroppedByList = n
+		default:
+			totals.DroppedByFilters[droppedBy-2] = n
+		}
+	}
+	return totals, unavailable(rows.Err())
+}
+
+func ofRun(org leadevents.OrgID, run uint64) clickhouse.Parameters {
+	return clickhouse.Parameters{"organization": org.String(), "run": strconv.FormatUint(run, 10)}
 }

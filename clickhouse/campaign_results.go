@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -15,36 +17,51 @@ import (
 	"leadevents/query/audience"
 )
 
-// sendPiece is how many leads a stream hands on at once.
-const sendPiece = 10_000
-
-func ofRun(org leadevents.OrgID, run uint64) clickhouse.Parameters {
-	return clickhouse.Parameters{"organization": org.String(), "run": strconv.FormatUint(run, 10)}
+// SaveList stores a list filter's leads, by phone and by externalId, under a
+// number that is new.
+func (db *DB) SaveList(ctx context.Context, org leadevents.OrgID, list uint64, phones []leadevents.Phone, externalIDs []string) error {
+	n, named := len(phones)+len(externalIDs), len(phones)
+	if n == 0 {
+		return nil
+	}
+	numbers, ids := make([]uint64, n), make([]string, n)
+	for i, p := range phones {
+		numbers[i] = uint64(p)
+	}
+	copy(ids[named:], externalIDs)
+	err := db.insertColumns(ctx, `INSERT INTO send_lists (organization_id, list, phone, external_id)`,
+		slices.Repeat([]uint64{uint64(org)}, n), slices.Repeat([]uint64{list}, n), numbers, ids)
+	if err != nil {
+		return unavailable(fmt.Errorf("store a list of %d leads: %w", n, err))
+	}
+	return nil
 }
 
 // SendLeads hands on the leads that a run kept, in the order of their phones, in
-// pieces; f must not keep them. Its memory does not grow with their number.
+// pieces of some ten thousand; f must not keep them, and while it takes its time
+// the server waits. Memory does not grow with their number.
 func (db *DB) SendLeads(ctx context.Context, org leadevents.OrgID, run uint64, f func(phones []leadevents.Phone, externalIDs []string) error) error {
-	phones := make([]leadevents.Phone, 0, sendPiece)
-	ids := make([]string, 0, sendPiece)
-	err := db.stream(ctx, "send_leads", ofRun(org, run), func(rows driver.Rows) error {
-		var phone uint64
-		var id string
-		if err := rows.Scan(&phone, &id); err != nil {
-			return err
-		}
-		phones, ids = append(phones, leadevents.Phone(phone)), append(ids, id)
-		if len(phones) < sendPiece {
-			return nil
-		}
-		err := f(phones, ids)
-		phones, ids = phones[:0], ids[:0]
-		return err
+	var (
+		phones proto.ColUInt64
+		ids    proto.ColStr
+		leads  []leadevents.Phone
+		texts  []string
+	)
+	return db.columns(ctx, columnQuery{
+		text: sqlText("send_leads"), parameters: ofRun(org, run), settings: clickhouse.Settings{"max_threads": db.evaluation.Threads},
+		into: proto.Results{{Name: "phone", Data: &phones}, {Name: "external_id", Data: &ids}},
+		block: func() error {
+			leads, texts = leads[:0], texts[:0]
+			all := string(ids.Buf) // one copy for all
+			for i, p := range phones {
+				leads, texts = append(leads, leadevents.Phone(p)), append(texts, all[ids.Pos[i].Start:ids.Pos[i].End])
+			}
+			if len(leads) == 0 {
+				return nil
+			}
+			return f(leads, texts)
+		},
 	})
-	if err != nil || len(phones) == 0 {
-		return err
-	}
-	return f(phones, ids)
 }
 
 // SendVerdict reads what a run decided about a lead, and the evidence of the

@@ -3,49 +3,68 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
+
+	"leadevents/query/audience"
 )
 
-// defaultSliceLeads is how many leads of an audience are asked about at once.
-const defaultSliceLeads = 1_000_000
+// slice is a range of phones, both ends included.
+type slice struct{ from, to uint64 }
 
-// maxSlices bounds the number of slices.
-const maxSlices = 64
+// everyPhone is the slice that is all.
+var everyPhone = slice{0, math.MaxUint64}
 
-// slices cuts the phones so that each slice holds about as many leads.
+// maxSlices bounds the number of slices; beyond it they grow.
+const maxSlices = 1000
+
+// slices cuts the phones so that each slice holds about as many leads. What is to be
+// cut is told by the sorting key, and where by one granule of sixteen.
 func (v *evaluation) slices(ctx context.Context) ([]slice, error) {
 	q := v.question(everyPhone)
-	bound, err := q.context(ctx)
+	var phones string
+	switch {
+	case v.Leads.Source == audience.Stored:
+		phones = q.storedPhones()
+	case v.run != 0:
+		phones = q.frozen()
+	case v.Leads.Source == audience.Listed:
+		return []slice{everyPhone}, nil // so few that they came in a request
+	default:
+		phones = q.living()
+	}
+	rows, err := q.count(ctx, "SELECT sum(rows) FROM (EXPLAIN ESTIMATE "+phones+")")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("estimate the audience: %w", err)
 	}
-	var (
-		leads uint64
-		cuts  []float64
-	)
-	levels := ""
-	for i := 1; i < maxSlices; i++ {
-		levels += fmt.Sprintf("%g,", float64(i)/maxSlices)
+	n := min(1+int(rows)/v.db.evaluation.SliceLeads, maxSlices)
+	if n == 1 {
+		return []slice{everyPhone}, nil
 	}
-	err = v.db.conn.QueryRow(bound, fmt.Sprintf("SELECT count(), quantiles(%s)(phone) FROM (%s)", levels[:len(levels)-1], q.phones())).Scan(&leads, &cuts)
+	levels := make([]string, n-1)
+	for i := range levels {
+		levels[i] = fmt.Sprint(float64(i+1) / float64(n))
+	}
+	var cuts []float64
+	err = v.db.conn.QueryRow(q.bind(ctx), fmt.Sprintf("SELECT quantiles(%s)(phone) FROM (%s AND intDiv(_part_offset, 8192) %% 16 = 0)", strings.Join(levels, ", "), phones)).Scan(&cuts)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("cut the audience into slices: %w", err))
 	}
-	return cut(leads, cuts, uint64(v.db.sliceLeads)), nil
+	return cut(cuts), nil
 }
 
-// cut takes as many of the cuts, which lie evenly, as slices of perSlice leads need.
-func cut(leads uint64, cuts []float64, perSlice uint64) []slice {
-	n := min(maxSlices, int(leads/perSlice)+1)
+// cut makes slices that begin at the cuts, whatever these are.
+func cut(cuts []float64) []slice {
 	var firsts []uint64
-	for i := 1; i < n; i++ {
-		if first := uint64(cuts[i*maxSlices/n-1]); first > 0 {
-			firsts = append(firsts, first)
+	for _, c := range cuts {
+		if c >= 1 && c < math.MaxUint64 { // not NaN, which is the quantile of nothing
+			firsts = append(firsts, uint64(c))
 		}
 	}
 	slices.Sort(firsts)
 	firsts = slices.Compact(firsts)
-	parts := make([]slice, 0, n)
+	parts := make([]slice, 0, len(firsts)+1)
 	from := uint64(0)
 	for _, first := range firsts {
 		parts = append(parts, slice{from, first - 1})

@@ -1,6 +1,8 @@
 package clickhouse
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -10,10 +12,6 @@ import (
 	"leadevents/internal/storetest"
 	"leadevents/query/audience"
 )
-
-// The table is made by the migration of audiences.
-const createAudienceLeads = `CREATE TABLE IF NOT EXISTS audience_leads (organization_id UInt64, layer UInt64, phone UInt64, external_id String)
-	ENGINE = MergeTree ORDER BY (organization_id, layer, phone)`
 
 const (
 	campaignOrg  leadevents.OrgID = 7
@@ -50,7 +48,6 @@ func newCampaignWorld(t *testing.T) *campaignWorld {
 		events: map[leadevents.Phone][]audience.Event{}, layers: map[uint64]map[leadevents.Phone]string{}, lists: map[uint64]*namedLeads{},
 		windows: []int{1, 120, 43_200, audience.MaxMinutes}, types: []string{"a", "b", "é'\\"},
 	}
-	w.exec(createAudienceLeads)
 	// Rows that stand twice stay so, and states are in pieces.
 	w.exec("SYSTEM STOP MERGES lead_events")
 	w.exec("SYSTEM STOP MERGES lead_states")
@@ -168,33 +165,28 @@ func (w *campaignWorld) externalID() string {
 
 // storeLists makes an empty list and some that name leads both ways.
 func (w *campaignWorld) storeLists() {
-	var orgs, lists, phones []uint64
-	var ids []string
-	row := func(org leadevents.OrgID, list uint64, phone leadevents.Phone, id string) {
-		orgs, lists, phones, ids = append(orgs, uint64(org)), append(lists, list), append(phones, uint64(phone)), append(ids, id)
-	}
 	for list := uint64(1); list <= 4; list++ {
 		named := &namedLeads{map[leadevents.Phone]bool{}, map[string]bool{}}
-		w.lists[list] = named
+		var strangers []leadevents.Phone
 		for _, p := range w.phones {
 			switch w.IntN(6) {
 			case 0, 1:
 				if list > 1 {
 					named.phones[p] = true
-					row(campaignOrg, list, p, "")
 				}
 			case 2:
 				if id := w.externalID(); list > 2 && id != "" {
 					named.ids[id] = true
-					row(campaignOrg, list, 0, id)
 				}
 			default:
-				row(strangeOrg, list, p, "")
+				strangers = append(strangers, p)
 			}
 		}
-	}
-	if err := w.db.insertColumns(w.t.Context(), "INSERT INTO send_lists (organization_id, list, phone, external_id)", orgs, lists, phones, ids); err != nil {
-		w.t.Fatal(err)
+		w.lists[list] = named
+		err := w.db.SaveList(w.t.Context(), campaignOrg, list, slices.Collect(maps.Keys(named.phones)), slices.Collect(maps.Keys(named.ids)))
+		if err := errors.Join(err, w.db.SaveList(w.t.Context(), strangeOrg, list, strangers, nil)); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ type Config struct {
 	// Compress turns LZ4 on for what travels. On loopback it costs more than it
 	// saves; between machines it saves two thirds of the bytes.
 	Compress bool
+	// Evaluation bounds the evaluation of campaign filters.
+	Evaluation EvaluationConfig
 	// Dial, if set, makes the connections. `dev` uses it to follow its engine
 	// to another port after a restart.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -42,12 +44,21 @@ type Config struct {
 
 // DB is a pool of connections to one database.
 type DB struct {
-	conn       driver.Conn
-	pulse      driver.Conn // for Probe: one connection that no query uses
-	database   string
-	sliceLeads int // how many leads of an audience are asked about at once
-	dials      atomic.Uint64
-	heard      atomic.Uint64 // reads that brought something
+	conn     driver.Conn
+	pulse    driver.Conn // for Probe: one connection that no query uses
+	database string
+	dials    atomic.Uint64
+	heard    atomic.Uint64 // reads that brought something
+
+	evaluation                 EvaluationConfig
+	previews, materializations *gate
+
+	// For columns, which another client reads.
+	addrs          []string
+	user, password string
+	readTimeout    time.Duration
+	compress       bool
+	dial           func(ctx context.Context, addr string) (net.Conn, error)
 
 	lingering lingering
 }
@@ -58,7 +69,11 @@ func Open(cfg Config) (*DB, error) {
 	if len(cfg.Addrs) == 0 {
 		return nil, errors.New("open ClickHouse: no address given")
 	}
-	db := &DB{database: cfg.Database, sliceLeads: defaultSliceLeads}
+	db := &DB{
+		database: cfg.Database, evaluation: cfg.Evaluation.withDefaults(),
+		addrs: cfg.Addrs, user: cfg.User, password: cfg.Password, readTimeout: or(cfg.ReadTimeout, 30*time.Second), compress: cfg.Compress,
+	}
+	db.previews, db.materializations = newGate(db.evaluation.AtOnce), newGate(db.evaluation.AtOnce)
 	dial := cfg.Dial
 	if dial == nil {
 		dialer := &net.Dialer{}
@@ -77,6 +92,7 @@ func Open(cfg Config) (*DB, error) {
 		}
 		return secure(ctx, conn, cfg.TLS, addr)
 	}
+	db.dial = heard
 	options := &clickhouse.Options{
 		Addr: cfg.Addrs,
 		Auth: clickhouse.Auth{Database: cfg.Database, Username: cfg.User, Password: cfg.Password},

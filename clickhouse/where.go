@@ -46,13 +46,17 @@ const (
 
 // bind gives a query the parameters of its expressions.
 func (w *where) bind(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithParameters(w.parameters),
-		clickhouse.WithSettings(clickhouse.Settings{
-			"allow_simdjson":            1, // the parser that the expressions were tried with; the other differs
-			"max_query_size":            maxQuerySize,
-			"max_ast_elements":          maxQueryNodes,
-			"max_expanded_ast_elements": maxQueryNodes,
-		}))
+	return clickhouse.Context(ctx, clickhouse.WithParameters(w.parameters), clickhouse.WithSettings(w.settings()))
+}
+
+// settings are those that a query with such expressions needs.
+func (w *where) settings() clickhouse.Settings {
+	return clickhouse.Settings{
+		"allow_simdjson":            1, // the parser that the expressions were tried with; the other differs
+		"max_query_size":            maxQuerySize,
+		"max_ast_elements":          maxQueryNodes,
+		"max_expanded_ast_elements": maxQueryNodes,
+	}
 }
 
 // name is a new name for a parameter.

@@ -195,11 +195,26 @@ type Audiences struct {
 	FinishTimeout time.Duration `key:"finish_timeout" default:"10m" range:"1s..6h"`
 }
 
-// Filters is what the meaning of a filter depends on.
+// Filters is what the meaning of a filter depends on, and what their evaluation may
+// take.
 type Filters struct {
 	// ClockSkew is how far after a send's fireAt an event may lie and still
 	// count as before it.
 	ClockSkew time.Duration `key:"clock_skew" default:"5m" range:"0s..24h"`
+	// AtOnce is how many previews are under way at once, and how many
+	// materializations; 16 times as many may wait, beyond it: 503.
+	AtOnce int `key:"at_once" default:"4" range:"1..64"`
+	// Threads is how many cores of ClickHouse one of them keeps busy.
+	Threads int `key:"threads" default:"2" range:"1..256"`
+	// Memory bounds one of their queries in ClickHouse.
+	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
+	// SliceLeads is how many leads of an audience are asked about together.
+	SliceLeads int `key:"slice_leads" default:"1048576" range:"10000..50000000"`
+	// PreviewTimeout and MaterializeTimeout bound one of them.
+	PreviewTimeout     time.Duration `key:"preview_timeout" default:"30s" range:"1s..1h"`
+	MaterializeTimeout time.Duration `key:"materialize_timeout" default:"30m" range:"1s..24h"`
+	// Nice is how far materializations stand back behind inserts.
+	Nice int `key:"nice" default:"5" range:"0..19"`
 }
 
 // Sends bounds the work on sends of one server process.

@@ -23,7 +23,7 @@ type Leads struct {
 	Source Source
 	// Layers of Stored, in their order: of a phone that lies in several the first
 	// one's externalId counts. None is an audience without a lead.
-	Layers    []uint64
+	Layers    []leadevents.Layer
 	Phones    []leadevents.Phone // of Listed; none is no lead
 	EventType string             // of EverHad
 }

@@ -52,6 +52,11 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 		ReadTimeout: s.ClickHouse.QueryTimeout,
 		MaxConns:    s.ClickHouse.MaxConns,
 		Compress:    s.ClickHouse.Compress,
+		Evaluation: clickhouse.EvaluationConfig{
+			AtOnce: s.Filters.AtOnce, Threads: s.Filters.Threads, Memory: uint64(s.Filters.Memory),
+			SliceLeads: s.Filters.SliceLeads, Nice: s.Filters.Nice,
+			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
+		},
 	}
 	if dial := dialer(d.clickHouse, s.ClickHouse.DialTimeout); dial != nil {
 		cfg.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }

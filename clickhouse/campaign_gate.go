@@ -1,0 +1,40 @@
+package clickhouse
+
+import (
+	"context"
+	"sync/atomic"
+
+	"leadevents"
+)
+
+// waitingPerPlace is how many evaluations may wait for each that is under way.
+const waitingPerPlace = 16
+
+// gate lets so many evaluations work at once.
+type gate struct {
+	places  chan struct{}
+	waiting atomic.Int64
+}
+
+func newGate(places int) *gate { return &gate{places: make(chan struct{}, places)} }
+
+// enter waits for a place; leave gives it back. Where too many wait already it is a
+// 503 at once.
+func (g *gate) enter(ctx context.Context) (leave func(), err error) {
+	leave = func() { <-g.places }
+	select {
+	case g.places <- struct{}{}:
+		return leave, nil
+	default:
+	}
+	defer g.waiting.Add(-1)
+	if n := cap(g.places); g.waiting.Add(1) > int64(n*waitingPerPlace) {
+		return nil, leadevents.Errorf(leadevents.Unavailable, "%d evaluations of filters are under way and %d wait (filters.at_once); send the same request again later", n, n*waitingPerPlace)
+	}
+	select {
+	case g.places <- struct{}{}:
+		return leave, nil
+	case <-ctx.Done():
+		return nil, leadevents.Wrap(leadevents.Unavailable, ctx.Err(), "%d evaluations of filters are under way (filters.at_once), and none ended in time; send the same request again later", cap(g.places))
+	}
+}

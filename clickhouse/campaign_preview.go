@@ -1,0 +1,111 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"leadevents"
+	"leadevents/query/audience"
+)
+
+// Preview counts what a send would keep of its leads at this moment. It leaves
+// nothing behind.
+//
+// The leads are read in the order of their phones, slice by slice, and so is, for
+// each filter, whom it knows; both lie in that order and are merged here, bit by
+// bit. Neither side's memory grows with the audience.
+func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Evaluation) (audience.Totals, error) {
+	v, err := db.newEvaluation(org, 0, e)
+	if err != nil {
+		return audience.Totals{}, err
+	}
+	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
+	err = within(ctx, db.previews, db.evaluation.PreviewTimeout, "filters.preview_timeout", func(ctx context.Context) error {
+		parts, err := v.slices(ctx)
+		if err != nil {
+			return err
+		}
+		ways, err := v.ways(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range parts {
+			if err := v.preview(ctx, s, ways, &totals); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return audience.Totals{}, fmt.Errorf("preview: %w", err)
+	}
+	return totals, nil
+}
+
+// preview adds the counts of a slice.
+func (v *evaluation) preview(ctx context.Context, s slice, ways []way, totals *audience.Totals) error {
+	leads, err := v.question(s).phones(ctx)
+	if err != nil || len(leads) == 0 {
+		return err
+	}
+	var sieves []sieve
+	work, working := errgroup.WithContext(ctx)
+	work.SetLimit(v.db.evaluation.Threads)
+	add := func(mode audience.Mode, mark func(search) error) {
+		found := search{question: v.question(s), leads: leads, found: leads.marks()}
+		sieves = append(sieves, sieve{found.found, mode == audience.Exclude})
+		work.Go(func() error { return mark(found) })
+	}
+	if v.List != nil {
+		add(v.List.Mode, func(s search) error { return s.listed(working) })
+	}
+	for i, f := range v.Filters {
+		add(f.Mode, func(s search) error { return s.filter(working, f, ways[i]) })
+	}
+	if err := work.Wait(); err != nil {
+		return err
+	}
+	kept, dropped := sift(len(leads), sieves)
+	totals.Total += uint64(len(leads))
+	totals.Kept += kept
+	if v.List != nil {
+		totals.DroppedByList += dropped[0]
+		dropped = dropped[1:]
+	}
+	for i, n := range dropped {
+		totals.DroppedByFilters[i] += n
+	}
+	return nil
+}
+
+// phones reads the leads of the slice.
+func (q *question) phones(ctx context.Context) (phoneList, error) {
+	var (
+		leads     phoneList
+		ascending = true
+		sql       string
+	)
+	switch q.Leads.Source {
+	case audience.Listed:
+		for _, p := range q.Leads.Phones {
+			if p := uint64(p); p >= q.from && p <= q.to {
+				leads = append(leads, p)
+			}
+		}
+		leads.put()
+		return leads, nil
+	case audience.Stored:
+		sql = q.storedPhones() + " ORDER BY phone"
+	case audience.EverHad:
+		sql = q.living() + " ORDER BY phone"
+	default:
+		sql = q.living() + " GROUP BY phone ORDER BY phone"
+	}
+	err := q.read(ctx, sql, nil, false, func(phones []uint64, _ []uint8) { leads.add(phones, &ascending) })
+	if !ascending {
+		leads.put()
+	}
+	return leads, err
+}
