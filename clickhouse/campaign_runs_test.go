@@ -202,7 +202,7 @@ func TestAnEvaluationBeyondItsMemoryGoesToTheDisk(t *testing.T) {
 	if want.Kept == 0 || want.DroppedByFilters[0] == 0 || want.DroppedByFilters[1] == 0 {
 		t.Fatalf("%+v: nothing is tested", want)
 	}
-	db.evaluation.Memory = 100 << 20
+	db.evaluation.Memory = 128 << 20 // the least that filters.memory may be
 	got, err := db.Preview(t.Context(), campaignOrg, e)
 	if err != nil || gocmp.Diff(want, got) != "" {
 		t.Errorf("a preview: %+v, want %+v: %v", got, want, err)
