@@ -27,13 +27,22 @@ func (db *DB) Examine(ctx context.Context) (ledger.ArchiveState, error) {
 		beat, now, started int64
 		empty              uint8
 	)
-	err := db.conn.QueryRow(ctx, sqlText("ledger_examine")).Scan(&s.Table, &empty, &s.Number, &s.Record, &beat, &now, &started)
+	err := db.conn.QueryRow(ctx, sqlText("ledger_examine")).Scan(&s.Table, &empty, &s.Number, &s.Record, &beat, &now, &started, &s.Server)
 	if err != nil {
 		return s, unavailable(fmt.Errorf("examine the ledger's records: %w", err))
 	}
 	s.Empty = empty == 1
 	s.Beat, s.Now, s.Started = leadevents.Millis(beat), leadevents.Millis(now), leadevents.Millis(started)
 	return s, nil
+}
+
+// NameServer gives this start of the server a random name. Two at once give it two
+// names, of which the greater counts.
+func (db *DB) NameServer(ctx context.Context) error {
+	if err := db.conn.Exec(ctx, `INSERT INTO server_starts SELECT rand64()`); err != nil {
+		return unavailable(fmt.Errorf("name the server's start: %w", err))
+	}
+	return nil
 }
 
 // SaveTrust adds a trust record; the newest number counts.

@@ -155,3 +155,19 @@ func TestFaultClickHouseWasDownForLong(t *testing.T) {
 	next := w.start(t)
 	eventually(t, "every row has its state", func() bool { n, wrong := next.states(); return n == 300 && wrong == 0 })
 }
+
+// The server tells its age in seconds; two starts within a second are two.
+func TestFaultClickHouseIsKilledTwiceInASecond(t *testing.T) {
+	w := newWorldOfItsOwn(t)
+	w.process.wants(300, 0, "landed", events(300, now()))
+	for range 3 {
+		if err := w.process.db.Conn().Exec(t.Context(), "TRUNCATE TABLE lead_states"); err != nil {
+			t.Fatal(err)
+		}
+		pid := w.click.Endpoint().PID
+		w.click.Kill()
+		w.click.Await(pid)
+		eventually(t, "the engine answers", func() bool { return w.process.db.Conn().Ping(t.Context()) == nil })
+		eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+	}
+}

@@ -9,10 +9,11 @@ import (
 )
 
 // ensureStates makes sure that keys which are duplicates by a row alone, or were
-// stored by an earlier attempt of ours, have their state, which filters read. An insert is not atomic between a row and its
-// state: one that broke off there has left the row, and its client without an
-// answer. Where one of the batches that stored the key has a receipt, its insert
-// has ended well; else the state is added, which does no harm where it was.
+// stored by an earlier attempt of ours, have their state, which filters read. An
+// insert is not atomic between a row and its state: one that broke off there has
+// left the row, and its client without an answer. Where one of the batches that
+// stored the key has a receipt, its insert has ended well; else the state is added,
+// which does no harm where it was.
 func (g *group) ensureStates(ctx context.Context, org leadevents.OrgID, eventType string, rows map[int32][]leadevents.BatchID) error {
 	if g.calls[0].DryRun {
 		return nil

@@ -73,9 +73,10 @@
 // [Ledger.StoredMeansDuplicate] is lines 3 and 4. While suspect or rebuilding,
 // line 1 does not hold and every absent key is looked up; found means duplicate,
 // which may be wrong only for a row whose request was never answered: at most
-// once still holds, and what was called a duplicate stays one (Orphans). Trust begins at the latest moment that any stamp or heartbeat
-// carries, not at the present one: where the clock was ahead for a while, no row
-// of that time counts as young later.
+// once still holds, and what was called a duplicate stays one (Orphans). Trust
+// begins at the latest moment that any stamp or heartbeat carries, not at the
+// present one: where the clock was ahead for a while, no row of that time counts
+// as young later.
 //
 // # Orphans
 //
@@ -130,6 +131,7 @@
 //	ClickHouse killed and back           nothing is lost                  503 meanwhile             TestFaultClickHouseIsKilled
 //	… between rows and their states      the receipt that lacks           states are added first    TestFaultWhatIsAnsweredHasItsStates
 //	… and nobody sends the rows again    its start, the heartbeat before  states are repaired       TestFaultClickHouseWasDownForLong
+//	… twice within a second              its name, in its memory          states are repaired       TestFaultClickHouseIsKilledTwiceInASecond
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	ClickHouse from an old snapshot      heartbeat; the last answers      new era, rebuild          TestFaultClickHouseIsRestoredFromASnapshot
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother

@@ -65,7 +65,8 @@ type ArchiveState struct {
 	Record  string // that record as JSON
 	Beat    leadevents.Millis
 	Now     leadevents.Millis // ClickHouse's clock
-	Started leadevents.Millis // when the server started
+	Started leadevents.Millis // when the server started, to the second
+	Server  uint64            // names this start of the server, zero before NameServer
 }
 
 // Archive is ClickHouse's side of the ledger's health, and the truth from which
@@ -74,6 +75,8 @@ type Archive interface {
 	// Generation changes whenever the server behind it may have.
 	Generation() uint64
 	Examine(ctx context.Context) (ArchiveState, error)
+	// NameServer gives this start of the server a name, which dies with it.
+	NameServer(ctx context.Context) error
 	SaveTrust(ctx context.Context, number uint64, record string) error
 	SaveBeat(ctx context.Context, beat leadevents.Millis) error
 	// StreamKeys reads the keys with from ≤ occurred_at < to that were ingested

@@ -22,7 +22,8 @@ type watch struct {
 	repair struct {
 		running bool
 		done    sync.WaitGroup
-		start   leadevents.Millis // of the archive's server, after which states were repaired
+		server  uint64  // the archive's server, after whose start states were repaired
+		rest    Stretch // to be repaired once what is on its way has landed; empty without one
 	}
 	lastBeat time.Time
 }
@@ -178,7 +179,9 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 			return fmt.Errorf("write the trust record to ClickHouse: %w", err)
 		}
 	}
-	l.repairAfterStart(o, skew)
+	if err := l.repairAfterStart(ctx, o, skew); err != nil {
+		return err
+	}
 	if err := l.beat(ctx, o, t); err != nil {
 		return err
 	}
@@ -194,28 +197,48 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 // nobody sends the row again its state would be missing. It runs beside everything
 // else, for as long as it takes: whoever is told duplicate because of such a row
 // does not depend on it (package ingest adds the state first).
-func (l *Ledger) repairAfterStart(o *observation, skew leadevents.Millis) {
-	// The server tells its age in seconds, so its start moves by one. Rows are
-	// stamped by Redis' clock.
-	started := o.archive.Started + skew
-	if l.watch.repair.running || max(started-l.watch.repair.start, l.watch.repair.start-started) <= 2000 {
-		return
+func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew leadevents.Millis) error {
+	r := &l.watch.repair
+	if r.running {
+		return nil
+	}
+	server := o.archive.Server
+	if server == 0 {
+		return l.archive.NameServer(ctx) // the next look finds the name
+	}
+	if server == r.server {
+		if r.rest != (Stretch{}) && o.now > r.rest.IngestedUntil {
+			l.repairStates(r.rest, func() { r.rest = Stretch{} })
+		}
+		return nil
 	}
 	before := 10*l.cfg.Deadline + l.cfg.Margin
-	// It may have been down for long: the heartbeats ended when it died.
-	since := min(started, max(o.beat, o.archive.Beat)).Add(-before)
-	until := started
-	if l.watch.repair.start == 0 { // of what went on before us nothing is known
-		until = o.now
+	grace := l.cfg.Deadline + l.cfg.Margin
+	// Rows are stamped by Redis' clock. ClickHouse may have been down for long: the
+	// heartbeats ended when it died.
+	started := o.archive.Started + skew
+	s := Stretch{To: EveryMoment, IngestedSince: min(started, max(o.beat, o.archive.Beat)).Add(-before), IngestedUntil: started.Add(grace)}
+	var rest Stretch
+	if r.server == 0 {
+		// Of what went on before us nothing is known. What a server had sent when it
+		// died may still arrive, and be cut off, until its deadline.
+		s.IngestedUntil = o.now.Add(grace)
+		rest = Stretch{To: EveryMoment, IngestedSince: o.now.Add(-before), IngestedUntil: s.IngestedUntil}
 	}
-	s := Stretch{To: EveryMoment, IngestedSince: since, IngestedUntil: until.Add(l.cfg.Deadline + l.cfg.Margin)}
+	l.repairStates(s, func() { r.server, r.rest = server, rest })
+	return nil
+}
+
+// repairStates repairs a stretch beside everything else, and calls done under the
+// watch's lock when that has ended well.
+func (l *Ledger) repairStates(s Stretch, done func()) {
 	l.watch.repair.running = true
 	l.watch.repair.done.Go(func() {
 		err := l.archive.RepairStates(l.life, s)
 		l.watch.mu.Lock()
 		l.watch.repair.running = false
 		if err == nil {
-			l.watch.repair.start = started
+			done()
 		}
 		l.watch.mu.Unlock()
 		if err != nil && l.life.Err() == nil {
