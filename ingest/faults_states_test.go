@@ -3,8 +3,11 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"leadevents"
 	"leadevents/ingest"
@@ -169,5 +172,61 @@ func TestFaultClickHouseIsKilledTwiceInASecond(t *testing.T) {
 		w.click.Await(pid)
 		eventually(t, "the engine answers", func() bool { return w.process.db.Conn().Ping(t.Context()) == nil })
 		eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+	}
+}
+
+// asking counts the questions for receipts.
+type asking struct {
+	ingest.Store
+	asked *atomic.Int64
+}
+
+func (a asking) LackReceipts(ctx context.Context, batches []ledger.Landed) ([]ledger.Landed, error) {
+	a.asked.Add(1)
+	return a.Store.LackReceipts(ctx, batches)
+}
+
+// While everything is cold-checked, what is sent again costs one question for the
+// receipts of a batch, and none where too many batches would have to be asked for.
+func TestReceiptsAreAskedForOnce(t *testing.T) {
+	old := now().Add(-700 * 24 * time.Hour)
+	for name, scattered := range map[string]bool{"one batch": false, "a batch each": true} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			w := newWorld(t, func(s *stores) {
+				s.ledger.RebuildRate = 500
+				s.betweenStore = func(st ingest.Store) ingest.Store { return asking{st, &asked} }
+			})
+			list, want := events(1500, old), int64(1)
+			if scattered {
+				want = 0
+				var singles errgroup.Group
+				singles.SetLimit(500)
+				for _, e := range list {
+					singles.Go(func() error {
+						_, err := w.process.ingester.Submit(t.Context(), call("sent", e))
+						return err
+					})
+				}
+				if err := singles.Wait(); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				w.process.wants(1500, 0, "sent", list)
+			}
+			w.process.wants(8000, 0, "much", events(8000, now().Add(-time.Hour)))
+			w.flush()
+			w.process.until("rebuilding", func(s ledger.Status) bool { return s.State == ledger.Rebuilding })
+			before := asked.Load()
+			for range 3 {
+				w.process.wants(0, 1500, "sent", list)
+			}
+			if n := asked.Load() - before; n != want {
+				t.Fatalf("receipts were asked for %d times, want %d", n, want)
+			}
+			if n, wrong := w.process.states(); n != 9500 || wrong != 0 {
+				t.Fatalf("%d leads have a state; %d are wrong", n, wrong)
+			}
+		})
 	}
 }

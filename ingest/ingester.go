@@ -94,13 +94,14 @@ type Ingester struct {
 
 	breakers breakers // store and ledger stand behind them
 
-	small   *gatherer
-	once    *gatherer // of calls with an Idempotency-Key
-	pace    *pace
-	bulk    chan struct{} // a place for each big call that runs or waits
-	running chan struct{} // a place for each big call that runs
-	gate    *gate         // large bodies come through it before they are decoded
-	mender  *mender
+	small     *gatherer
+	once      *gatherer // of calls with an Idempotency-Key
+	pace      *pace
+	bulk      chan struct{} // a place for each big call that runs or waits
+	running   chan struct{} // a place for each big call that runs
+	gate      *gate         // large bodies come through it before they are decoded
+	mender    *mender
+	receipted receipted // batches known to have receipts
 
 	mu       sync.RWMutex
 	closed   bool
