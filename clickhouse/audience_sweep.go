@@ -12,14 +12,11 @@ import (
 	"leadevents"
 )
 
-// maxSwept bounds one mutation: its text holds every layer, 30 bytes each.
+// maxSwept bounds one mutation: its text holds what it deletes, 30 bytes each.
 const maxSwept = 5000
 
-// layerOf is a layer of an organization.
-type layerOf struct {
-	org   uint64
-	layer leadevents.Layer
-}
+// owned is a layer, a run or a list of an organization.
+type owned struct{ org, id uint64 }
 
 // SweepAudiences removes, of all organizations, what nobody can ask for: uploads
 // and layers that were left unfinished that long ago, layers that no audience
@@ -46,13 +43,13 @@ func (db *DB) SweepAudiences(ctx context.Context, unfinished, grace time.Duratio
 		}
 		sweep.Uploads++
 	}
-	stored := map[layerOf]bool{} // and whether it was written before
+	stored := map[owned]bool{} // and whether it was written before
 	err = db.stream(ctx, "audience_layers_stored", before, func(rows driver.Rows) error {
 		var (
-			l   layerOf
+			l   owned
 			old uint8
 		)
-		err := rows.Scan(&l.org, &l.layer, &old)
+		err := rows.Scan(&l.org, &l.id, &old)
 		stored[l] = old != 0
 		return err
 	})
@@ -68,10 +65,10 @@ func (db *DB) SweepAudiences(ctx context.Context, unfinished, grace time.Duratio
 			layers = append(layers, l)
 		}
 	}
-	if sweep.Layers, err = db.deleteLayers(ctx, "audience_leads", layers); err != nil {
+	if sweep.Layers, err = db.deleteOwned(ctx, "audience_leads", "layer", layers); err != nil {
 		return sweep, err
 	}
-	sweep.Commits, err = db.deleteLayers(ctx, "audience_layers", commits)
+	sweep.Commits, err = db.deleteOwned(ctx, "audience_layers", "layer", commits)
 	return sweep, err
 }
 
@@ -88,7 +85,7 @@ func (db *DB) uploadsLeft(ctx context.Context, before clickhouse.Parameters) (le
 // dead reads all logs: which layers no audience has had since, and which commits
 // can go because their layers have gone. What any log speaks of is taken from
 // stored.
-func (db *DB) dead(ctx context.Context, stored map[layerOf]bool, since leadevents.Millis) (layers, commits []layerOf, err error) {
+func (db *DB) dead(ctx context.Context, stored map[owned]bool, since leadevents.Millis) (layers, commits []owned, err error) {
 	var (
 		log leadevents.AudienceLog
 		org uint64
@@ -96,7 +93,7 @@ func (db *DB) dead(ctx context.Context, stored map[layerOf]bool, since leadevent
 	)
 	end := func() {
 		for _, d := range log.Dead() {
-			l := layerOf{org, d.Layer}
+			l := owned{org, d.Layer}
 			_, there := stored[l]
 			switch {
 			case d.Since >= since:
@@ -107,7 +104,7 @@ func (db *DB) dead(ctx context.Context, stored map[layerOf]bool, since leadevent
 			}
 		}
 		for i := range log {
-			delete(stored, layerOf{org, log[i].Layer})
+			delete(stored, owned{org, log[i].Layer})
 		}
 		log = log[:0]
 	}
@@ -125,21 +122,21 @@ func (db *DB) dead(ctx context.Context, stored map[layerOf]bool, since leadevent
 	return layers, commits, err
 }
 
-// deleteLayers deletes the rows of up to maxSwept layers, and waits for it.
-func (db *DB) deleteLayers(ctx context.Context, table string, layers []layerOf) (deleted int, err error) {
-	layers = layers[:min(len(layers), maxSwept)]
-	if len(layers) == 0 {
+// deleteOwned deletes the rows of up to maxSwept of them, and waits for it.
+func (db *DB) deleteOwned(ctx context.Context, table, column string, dead []owned) (deleted int, err error) {
+	dead = dead[:min(len(dead), maxSwept)]
+	if len(dead) == 0 {
 		return 0, nil
 	}
 	var orgs, ids []uint64
-	for _, l := range layers {
-		orgs, ids = append(orgs, l.org), append(ids, l.layer)
+	for _, l := range dead {
+		orgs, ids = append(orgs, l.org), append(ids, l.id)
 	}
-	p := clickhouse.Parameters{"organizations": parameterLayers(orgs), "layers": parameterLayers(ids)}
-	err = db.conn.Exec(params(ctx, p), `ALTER TABLE `+table+` DELETE WHERE (organization_id, layer) IN
-		arrayZip({organizations:Array(UInt64)}, {layers:Array(UInt64)}) SETTINGS mutations_sync = 1`)
+	p := clickhouse.Parameters{"organizations": parameterLayers(orgs), "ids": parameterLayers(ids)}
+	err = db.conn.Exec(params(ctx, p), `ALTER TABLE `+table+` DELETE WHERE (organization_id, `+column+`) IN
+		arrayZip({organizations:Array(UInt64)}, {ids:Array(UInt64)}) SETTINGS mutations_sync = 1`)
 	if err != nil {
-		return 0, unavailable(fmt.Errorf("delete %d layers from %s: %w", len(layers), table, err))
+		return 0, unavailable(fmt.Errorf("delete what %d of %s left: %w", len(dead), table, err))
 	}
-	return len(layers), nil
+	return len(dead), nil
 }

@@ -135,45 +135,20 @@ func (a *Audiences) commit(ctx context.Context, org leadevents.OrgID, id string,
 	return f(ctx, log)
 }
 
-// How often is swept, and what is left alone: an upload that nothing was added
-// to for a day has died, and a send that reads an audience takes minutes.
+// What a sweep leaves alone: an upload that nothing was added to for a day has
+// died, and a send that reads an audience takes minutes.
 const (
-	sweepFirst      = time.Minute // servers that are restarted again and again sweep too
-	sweepEvery      = 15 * time.Minute
-	sweepLimit      = 10 * time.Minute
 	sweepUnfinished = 24 * time.Hour
 	sweepGrace      = time.Hour
 )
 
 // Run sweeps until ctx ends.
 func (a *Audiences) Run(ctx context.Context) error {
-	next := time.NewTimer(sweepFirst)
-	defer next.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-next.C:
-			next.Reset(sweepEvery)
+	return sweepRegularly(ctx, a.turns, "audiences", a.cfg.Logger, func(ctx context.Context) error {
+		swept, err := a.store.SweepAudiences(ctx, sweepUnfinished, sweepGrace)
+		if swept != (leadevents.AudienceSweep{}) {
+			a.cfg.Logger.Info("swept audiences", "uploads", swept.Uploads, "layers", swept.Layers, "commits", swept.Commits)
 		}
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.cfg.Logger.Warn("audiences could not be swept; what they left stays until the next time", "error", err)
-		}
-	}
-}
-
-func (a *Audiences) sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
-	defer cancel()
-	// Another process' sweep does for all.
-	release, free, err := a.turns.try(ctx, "audience sweep")
-	if err != nil || !free {
 		return err
-	}
-	defer release()
-	swept, err := a.store.SweepAudiences(ctx, sweepUnfinished, sweepGrace)
-	if swept != (leadevents.AudienceSweep{}) {
-		a.cfg.Logger.Info("swept audiences", "uploads", swept.Uploads, "layers", swept.Layers, "commits", swept.Commits)
-	}
-	return err
+	})
 }

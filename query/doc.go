@@ -51,7 +51,9 @@
 //	2, 3         materializing       a sweep, of any process, finds the lease expired and
 //	                                 claims another run for the same definition, list and
 //	                                 fireAt; five times, then the send has failed
-//	4            materialized        a sweep ends the lease; rows of other runs stay, unread
+//	4            materialized        a sweep ends the lease; rows of other runs stay, unread,
+//	                                 until they are swept a day later, like lists that no
+//	                                 entry names
 //
 // A stop gives its leases up, so that nobody has to wait for their end. Evidence and
 // decisions belong to a run and are written once, so a run that is begun again

@@ -161,7 +161,8 @@ func (s *Sends) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return s.every(ctx, s.renewAll) })
-	g.Go(func() error { return s.every(ctx, s.sweep) })
+	g.Go(func() error { return s.every(ctx, s.takeOverAll) })
+	g.Go(func() error { return sweepRegularly(ctx, s.turns, "sends", s.cfg.Logger, s.sweep) })
 	err := g.Wait()
 	for {
 		select {
@@ -316,8 +317,17 @@ func (s *Sends) giveUp(j *job) {
 	}
 }
 
-// sweep takes over the runs of processes that died.
-func (s *Sends) sweep(ctx context.Context) {
+// sweep removes what runs and replaced lists have left.
+func (s *Sends) sweep(ctx context.Context) error {
+	swept, err := s.store.SweepSends(ctx, sweepUnfinished)
+	if swept != (audience.Sweep{}) {
+		s.cfg.Logger.Info("swept sends", "runs", swept.Runs, "lists", swept.Lists)
+	}
+	return err
+}
+
+// takeOverAll takes over the runs of processes that died.
+func (s *Sends) takeOverAll(ctx context.Context) {
 	leases, err := s.store.ExpiredLeases(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -327,7 +337,7 @@ func (s *Sends) sweep(ctx context.Context) {
 	}
 	for _, l := range leases {
 		if !s.slots.TryAcquire(1) {
-			return // another process, or the next sweep
+			return // another process, or the next time
 		}
 		j, err := s.takeOver(ctx, l)
 		if err != nil && ctx.Err() == nil {

@@ -40,6 +40,8 @@ type SendStore interface {
 	// Materialize decides about every lead and stores it under run, which is new.
 	Materialize(ctx context.Context, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(done, of int)) (audience.Totals, error)
 	DropRun(ctx context.Context, org leadevents.OrgID, run uint64) error
+	// SweepSends removes what no send can ask for any more, of all organizations.
+	SweepSends(ctx context.Context, grace time.Duration) (audience.Sweep, error)
 	SendLeads(ctx context.Context, org leadevents.OrgID, run uint64, f func(phones []leadevents.Phone, externalIDs []string) error) error
 	SendVerdict(ctx context.Context, org leadevents.OrgID, run uint64, filters []audience.Filter, phone leadevents.Phone) (audience.Decision, bool, error)
 }

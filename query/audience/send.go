@@ -225,6 +225,42 @@ func (log SendLog) Send() (Send, bool) {
 	return s, true
 }
 
+// Needed is what the stored rows of a send are still asked for by.
+type Needed struct{ Runs, Lists []uint64 }
+
+// Needed are the run whose result counts, or that is under way, and every one
+// that was begun after since, which may not know yet that it does not count; and
+// the lists of those, and of the next one.
+func (log SendLog) Needed(since leadevents.Millis) (n Needed) {
+	list := func(defined, listed *SendEntry) {
+		if defined != nil && defined.Definition.Phones != 0 {
+			n.Lists = append(n.Lists, defined.Definition.Phones)
+		}
+		if listed != nil {
+			n.Lists = append(n.Lists, listed.ListFilter.ID)
+		}
+	}
+	list(log.Defined(), log.Listed())
+	counts, _ := log.Result()
+	if counts == nil {
+		counts = log.Claim()
+	}
+	for i := range log {
+		e := &log[i]
+		if e.Kind != SendClaimed || (e != counts && e.WrittenAt < since) {
+			continue
+		}
+		list(log.entry(SendDefined, e.DefinitionID), log.entry(SendListed, e.ListID))
+		if end := log.end(e.ID); end == nil || end.Kind == SendDone || e.WrittenAt >= since {
+			n.Runs = append(n.Runs, e.ID)
+		}
+	}
+	return n
+}
+
+// Sweep is how much was removed that no send can ask for.
+type Sweep struct{ Runs, Lists int }
+
 // SendRef names a send; it is its organization's.
 type SendRef struct {
 	Org leadevents.OrgID

@@ -114,3 +114,48 @@ func TestDefinitionsThatAskTheSameAreEqual(t *testing.T) {
 		}
 	}
 }
+
+// What is needed is the newest definition and list, and what the run that counts,
+// or goes on, went by.
+func TestWhatOfASendIsNeeded(t *testing.T) {
+	const before, after = 10, 30 // and since is 20
+	defined := func(sequence, id, phones uint64) SendEntry {
+		return SendEntry{Sequence: sequence, ID: id, Kind: SendDefined, Definition: Definition{Phones: phones}}
+	}
+	listed := func(sequence, id, list uint64) SendEntry {
+		return SendEntry{Sequence: sequence, ID: id, Kind: SendListed, ListFilter: ListFilter{List: List{ID: list}}}
+	}
+	claimed := func(sequence, run, definition, list uint64, at leadevents.Millis) SendEntry {
+		return SendEntry{Sequence: sequence, ID: run, Kind: SendClaimed, DefinitionID: definition, ListID: list, WrittenAt: at}
+	}
+	ended := func(sequence, id, run uint64, kind SendKind) SendEntry {
+		return SendEntry{Sequence: sequence, ID: id, Kind: kind, Run: run}
+	}
+	draft := SendLog{defined(1, 1, 101), defined(2, 2, 102), listed(3, 3, 103), listed(4, 4, 104)}
+	for name, c := range map[string]struct {
+		log         SendLog
+		runs, lists []uint64
+	}{
+		"nothing":             {nil, nil, nil},
+		"only a list filter":  {draft[2:], nil, []uint64{104}},
+		"a draft":             {draft, nil, []uint64{102, 104}},
+		"under way":           {append(slices.Clone(draft), claimed(5, 5, 2, 4, before)), []uint64{5}, []uint64{102, 104}},
+		"under way by an old": {append(slices.Clone(draft), claimed(5, 5, 1, 3, before)), []uint64{5}, []uint64{101, 102, 103, 104}},
+		"begun again":         {append(slices.Clone(draft), claimed(5, 5, 2, 4, before), claimed(6, 6, 2, 4, before)), []uint64{6}, []uint64{102, 104}},
+		"begun again just now": {append(slices.Clone(draft), claimed(5, 5, 2, 4, after), claimed(6, 6, 2, 4, after)),
+			[]uint64{5, 6}, []uint64{102, 104}},
+		"done, and another is not": {append(slices.Clone(draft), claimed(5, 5, 1, 3, before), ended(6, 6, 5, SendDone), claimed(7, 7, 2, 4, before)),
+			[]uint64{5}, []uint64{101, 102, 103, 104}},
+		"failed":          {append(slices.Clone(draft), claimed(5, 5, 2, 4, before), ended(6, 6, 5, SendFailure)), nil, []uint64{102, 104}},
+		"failed just now": {append(slices.Clone(draft), claimed(5, 5, 2, 4, after), ended(6, 6, 5, SendFailure)), []uint64{5}, []uint64{102, 104}},
+		"failed, and tried again": {append(slices.Clone(draft), claimed(5, 5, 1, 3, before), ended(6, 6, 5, SendFailure), claimed(7, 7, 2, 4, before)),
+			[]uint64{7}, []uint64{102, 104}},
+	} {
+		n := c.log.Needed(20)
+		slices.Sort(n.Runs)
+		slices.Sort(n.Lists)
+		if n.Lists = slices.Compact(n.Lists); !slices.Equal(n.Runs, c.runs) || !slices.Equal(n.Lists, c.lists) {
+			t.Errorf("%s: needed %+v, want runs %v and lists %v", name, n, c.runs, c.lists)
+		}
+	}
+}

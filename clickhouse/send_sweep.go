@@ -1,0 +1,111 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"leadevents"
+	"leadevents/query/audience"
+)
+
+// SweepSends removes, of all organizations, what no send can ask for: the rows of
+// runs that were begun longer than grace ago and neither count nor go on (a query
+// may outlive the process that removed its run), and lists that were stored that
+// long ago and that no send goes by.
+//
+// What is stored is read before the logs. A run is claimed there before its first
+// row, so one that is in none of them has no rows to come.
+func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audience.Sweep, err error) {
+	now, err := db.Clock(ctx)
+	if err != nil {
+		return sweep, err
+	}
+	since := now.Add(-grace)
+	runs, lists := map[owned]bool{}, map[owned]bool{} // and whether they can go
+	err = db.stream(ctx, "send_runs_stored", nil, func(rows driver.Rows) error {
+		var o owned
+		err := rows.Scan(&o.org, &o.id)
+		runs[o] = true
+		return err
+	})
+	if err != nil {
+		return sweep, err
+	}
+	before := clickhouse.Parameters{"before": strconv.FormatInt(int64(since), 10)}
+	err = db.stream(ctx, "send_lists_stored", before, func(rows driver.Rows) error {
+		var (
+			o   owned
+			old uint8
+		)
+		err := rows.Scan(&o.org, &o.id, &old)
+		lists[o] = old != 0
+		return err
+	})
+	if err != nil || len(runs)+len(lists) == 0 {
+		return sweep, err
+	}
+	err = db.sendLogs(ctx, func(org uint64, log audience.SendLog) {
+		needed := log.Needed(since)
+		for _, run := range needed.Runs {
+			delete(runs, owned{org, run})
+		}
+		for _, list := range needed.Lists {
+			delete(lists, owned{org, list})
+		}
+	})
+	if err != nil {
+		return sweep, err
+	}
+	for _, table := range []string{"send_leads", "send_evidence"} {
+		if sweep.Runs, err = db.deleteOwned(ctx, table, "run", deadOf(runs)); err != nil {
+			return sweep, err
+		}
+	}
+	sweep.Lists, err = db.deleteOwned(ctx, "send_lists", "list", deadOf(lists))
+	return sweep, err
+}
+
+func deadOf(left map[owned]bool) (dead []owned) {
+	for o, can := range left {
+		if can {
+			dead = append(dead, o)
+		}
+	}
+	return dead
+}
+
+// sendLogs hands on every send's log with what its entries say of runs and lists,
+// and nothing else; f must not keep it.
+func (db *DB) sendLogs(ctx context.Context, f func(org uint64, log audience.SendLog)) error {
+	var (
+		log audience.SendLog
+		org uint64
+		id  string
+	)
+	err := db.stream(ctx, "send_logs", nil, func(rows driver.Rows) error {
+		var (
+			e         audience.SendEntry
+			nextOrg   uint64
+			next      string
+			kind      string
+			writtenAt int64
+		)
+		if err := rows.Scan(&nextOrg, &next, &e.Sequence, &e.ID, &kind, &e.Definition.Phones, &e.ListFilter.ID, &e.DefinitionID, &e.ListID, &e.Run, &writtenAt); err != nil {
+			return fmt.Errorf("read an entry of a send: %w", err)
+		}
+		e.Kind, e.WrittenAt = audience.SendKind(kind), leadevents.Millis(writtenAt)
+		if nextOrg != org || next != id {
+			f(org, log)
+			org, id, log = nextOrg, next, log[:0]
+		}
+		log = append(log, e)
+		return nil
+	})
+	f(org, log)
+	return err
+}
