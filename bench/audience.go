@@ -43,10 +43,15 @@ func newAudience(wrap wrapper) *cobra.Command {
 // csvOf gives the rows of an audience as they are read, so that ten million take
 // no memory.
 func csvOf(g *loadgen.Generator, first, leads uint64) io.Reader {
+	return csvOfEvery(g, first, first+leads, 1)
+}
+
+// csvOfEvery gives a row for every step-th lead.
+func csvOfEvery(g *loadgen.Generator, first, end, step uint64) io.Reader {
 	reader, writer := io.Pipe()
 	go func() {
 		block := []byte("phoneE164,externalId\n")
-		for i := first; i < first+leads; i++ {
+		for i := first; i < end; i += step {
 			block = g.Phone(i).AppendTo(block)
 			block = append(strconv.AppendUint(append(block, ",crm-"...), i, 10), '\n')
 			if len(block) > 60<<10 {
@@ -66,25 +71,12 @@ func csvOf(g *loadgen.Generator, first, leads uint64) io.Reader {
 type uploadCounts struct{ Received, Stored, Duplicates, Rejected uint64 }
 
 func (s *server) upload(ctx context.Context, method, id, mediaType, encoding string, body io.Reader) (u uploadCounts, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, s.URL+"/api/v1/audiences/"+id+"/leads", body)
-	if err != nil {
-		return u, err
-	}
-	request.Header.Set("Authorization", "Bearer "+s.APIKey)
-	request.Header.Set("Content-Type", mediaType)
+	header := http.Header{"Content-Type": {mediaType}}
 	if encoding != "" {
-		request.Header.Set("Content-Encoding", encoding)
+		header.Set("Content-Encoding", encoding)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return u, fmt.Errorf("upload %s: %w", id, err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return u, errors.Join(fmt.Errorf("upload %s: the server answered %d: %.300s", id, response.StatusCode, text), err)
-	}
-	return u, json.Unmarshal(text, &u)
+	err = s.do(ctx, method, "/api/v1/audiences/"+id+"/leads", header, body, func(r io.Reader) error { return json.NewDecoder(r).Decode(&u) })
+	return u, err
 }
 
 func (b *audienceBench) run(ctx context.Context, r *report) (err error) {

@@ -23,7 +23,7 @@ type campaignBench struct {
 	audience uint64
 	rounds   int
 	postgres bool
-	ingest   bool
+	http     bool
 
 	now   leadevents.Millis
 	stand *stores
@@ -38,13 +38,13 @@ func newCampaign(wrap wrapper) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  wrap(func(ctx context.Context, r *report) error { return b.run(ctx, r) }),
 	}
-	cmd.Flags().StringVar(&b.binary, "binary", "bin/leadevents", "the server's `file`, for the ingest beside a materialization")
+	cmd.Flags().StringVar(&b.binary, "binary", "bin/leadevents", "the server's `file`")
 	cmd.Flags().Uint64Var(&b.events, "events", 100_000_000, "events that are stored; a tenth of them beside it, for PostgreSQL too")
 	cmd.Flags().Uint64Var(&b.leads, "leads", 10_000_000, "leads that have them, and the huge audience")
 	cmd.Flags().Uint64Var(&b.audience, "audience", 1_000_000, "leads of the audience")
 	cmd.Flags().IntVar(&b.rounds, "rounds", 5, "how often each is measured")
 	cmd.Flags().BoolVar(&b.postgres, "postgres", true, "measure PostgreSQL, too")
-	cmd.Flags().BoolVar(&b.ingest, "ingest", true, "measure ingest beside a materialization, too")
+	cmd.Flags().BoolVar(&b.http, "http", true, "measure through HTTP, too, and ingest beside a materialization")
 	return cmd
 }
 
@@ -115,10 +115,18 @@ func (b *campaignBench) run(ctx context.Context, r *report) (err error) {
 			return err
 		}
 	}
-	if b.ingest {
-		return b.beside(ctx, r, all)
+	if !b.http {
+		return nil
 	}
-	return nil
+	s, err := b.serve(ctx, all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := b.through(ctx, r, s, all); err != nil {
+		return err
+	}
+	return b.beside(ctx, r, s, all)
 }
 
 // load makes a database: three fifths of the events over three years in calls of

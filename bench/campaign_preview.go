@@ -8,19 +8,19 @@ import (
 
 // Goals of the issue, and what they aim at.
 const (
-	goalPreview       = 500 * time.Millisecond
-	aimPreview        = 300 * time.Millisecond
-	goalWindow        = 150 * time.Millisecond
-	goalHugePreview   = 5 * time.Second
-	goalMaterialize   = 1500 * time.Millisecond
-	aimMaterialize    = 800 * time.Millisecond
-	goalHugeSend      = 15 * time.Second
-	goalMemory        = 1.5 // GiB of a query at ClickHouse
-	goalOverObvious   = 4.0
-	goalOverPostgres  = 10.0
-	goalTenfold       = 3.0
-	goalIngestSlower  = 1.0 / 3
-	contestantsOfHuge = 2 // ours and the obvious one
+	goalPreview      = 500 * time.Millisecond
+	aimPreview       = 300 * time.Millisecond
+	goalWindow       = 150 * time.Millisecond
+	goalHugePreview  = 5 * time.Second
+	goalMaterialize  = 1500 * time.Millisecond
+	aimMaterialize   = 800 * time.Millisecond
+	goalHugeSend     = 15 * time.Second
+	goalMemory       = 1.5 // GiB of a query at ClickHouse
+	goalOverObvious  = 4.0
+	goalOverPostgres = 10.0
+	goalTenfold      = 3.0
+	goalServerMemory = 300 // MiB of the server's process
+	goalIngestSlower = 1.0 / 3
 )
 
 // goal is a line that says whether a time was reached.
@@ -62,7 +62,6 @@ func (b *campaignBench) previews(ctx context.Context, r *report, all, tenth *cam
 		return err
 	}
 	ours := samples[wayOurs].median()
-	r.goal("the preview", ours, goalPreview, aimPreview)
 	r.atLeast("faster than the obvious query", float64(samples[wayObvious].median())/float64(ours), goalOverObvious)
 
 	small, err := b.contest(ctx, r, tenth, fmt.Sprintf("The same with %d events.", tenth.events), b.ways(tenth, layerAudience)[:1])
@@ -72,11 +71,10 @@ func (b *campaignBench) previews(ctx context.Context, r *report, all, tenth *cam
 	r.atMost("10 × the events, times the time", float64(ours)/float64(small[wayOurs].median()), goalTenfold)
 
 	huge := b.ways(all, layerHuge)
-	samples, err = b.contest(ctx, r, all, fmt.Sprintf("The same filters of an audience of %d, %d events.", b.leads, all.events), []campaignWay{huge[0], huge[1], huge[len(huge)-2]})
+	_, err = b.contest(ctx, r, all, fmt.Sprintf("The same filters of an audience of %d, %d events.", b.leads, all.events), []campaignWay{huge[0], huge[1], huge[len(huge)-2]})
 	if err != nil {
 		return err
 	}
-	r.goal("the preview of the huge audience", samples[wayOurs].median(), goalHugePreview, 0)
 	return b.windows(ctx, r, all)
 }
 

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
+	"leadevents"
 	"leadevents/ingest/ledger"
 	"leadevents/internal/child"
 )
@@ -15,9 +17,19 @@ import (
 // benchDatabase is that of a server on stores of the benchmark's own.
 const benchDatabase = "leadevents"
 
-// startServing runs the binary's `serve` against s, which it reaches at the given
-// addresses, as in production: what becomes of the stores is not its business.
-func startServing(ctx context.Context, binary string, s *stores, clickHouse, redis string, settings ...string) (srv *server, err error) {
+// serving is how the binary's `serve` runs against stores of the benchmark's own.
+type serving struct {
+	binary            string
+	stores            *stores
+	clickHouse, redis string // where it reaches them
+	database          string // made if it is not there: benchDatabase
+	org               leadevents.OrgID
+	patience          time.Duration // until it is ready and its ledger trusted
+}
+
+// startServing runs the binary against s, which it reaches at the given addresses, in
+// an empty database.
+func startServing(ctx context.Context, binary string, s *stores, clickHouse, redis string, settings ...string) (*server, error) {
 	outside, err := s.connect("default")
 	if err != nil {
 		return nil, err
@@ -26,7 +38,12 @@ func startServing(ctx context.Context, binary string, s *stores, clickHouse, red
 	if err := createDatabase(ctx, outside, benchDatabase); err != nil {
 		return nil, err
 	}
-	srv = &server{OrganizationID: 1}
+	return serving{binary, s, clickHouse, redis, benchDatabase, 1, startLimit}.start(ctx, settings...)
+}
+
+// start runs it as in production: what becomes of the stores is not its business.
+func (v serving) start(ctx context.Context, settings ...string) (srv *server, err error) {
+	srv = &server{OrganizationID: v.org}
 	if srv.folder, err = os.MkdirTemp("", "leadevents-bench-"); err != nil {
 		return nil, err
 	}
@@ -34,30 +51,30 @@ func startServing(ctx context.Context, binary string, s *stores, clickHouse, red
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(srv.folder))
 	}
-	e, r := s.engine.Endpoint(), s.redis.Endpoint()
+	e, r := v.stores.engine.Endpoint(), v.stores.redis.Endpoint()
 	srv.URL = "http://" + address
-	srv.ClickHouse.Native, srv.ClickHouse.Database, srv.ClickHouse.User, srv.ClickHouse.Password = e.Native, benchDatabase, e.User, e.Password
+	srv.ClickHouse.Native, srv.ClickHouse.Database, srv.ClickHouse.User, srv.ClickHouse.Password = e.Native, v.database, e.User, e.Password
 	srv.Redis.Addr, srv.Redis.Password = r.Addr, r.Password
 	environment := append(os.Environ(), // not flags: there are passwords among them
-		"LEADEVENTS_CLICKHOUSE_ADDRS="+clickHouse, "LEADEVENTS_CLICKHOUSE_DATABASE="+benchDatabase,
+		"LEADEVENTS_CLICKHOUSE_ADDRS="+v.clickHouse, "LEADEVENTS_CLICKHOUSE_DATABASE="+v.database,
 		"LEADEVENTS_CLICKHOUSE_USER="+e.User, "LEADEVENTS_CLICKHOUSE_PASSWORD="+e.Password,
-		"LEADEVENTS_REDIS_ADDR="+redis, "LEADEVENTS_REDIS_PASSWORD="+r.Password)
+		"LEADEVENTS_REDIS_ADDR="+v.redis, "LEADEVENTS_REDIS_PASSWORD="+r.Password)
 
-	create := exec.CommandContext(ctx, binary, "org", "create", "bench", "--id", srv.OrganizationID.String())
+	create := exec.CommandContext(ctx, v.binary, "org", "create", "bench", "--id", srv.OrganizationID.String())
 	create.Env = environment
 	key, err := create.Output()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make an organization with %s (make build makes it): %w", binary, err), os.RemoveAll(srv.folder))
+		return nil, errors.Join(fmt.Errorf("make an organization with %s (make build makes it): %w", v.binary, err), os.RemoveAll(srv.folder))
 	}
 	srv.APIKey = strings.TrimSpace(string(key))
 
-	serve := exec.Command(binary, append([]string{"serve", "--listen", address, "--log-level", "warn"}, setFlags(settings)...)...)
+	serve := exec.Command(v.binary, append([]string{"serve", "--listen", address, "--log-level", "warn"}, setFlags(settings)...)...)
 	serve.Env = environment
 	if err := srv.launch(serve); err != nil {
 		return nil, err
 	}
 	srv.connect()
-	err = srv.await(ctx, func() bool {
+	err = srv.await(ctx, v.patience, func() bool {
 		status, ready, err := srv.ledger()
 		return err == nil && ready && status.State == ledger.Trusted
 	})

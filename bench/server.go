@@ -48,7 +48,7 @@ func startServer(ctx context.Context, binary string, settings ...string) (s *ser
 		return nil, err
 	}
 	// dev.json means "ready".
-	err = s.await(ctx, func() bool {
+	err = s.await(ctx, startLimit, func() bool {
 		text, err := os.ReadFile(filepath.Join(s.folder, "dev.json"))
 		return err == nil && json.Unmarshal(text, s) == nil
 	})
@@ -95,8 +95,8 @@ func (s *server) connect() {
 }
 
 // await waits until the server is ready, or has ended.
-func (s *server) await(ctx context.Context, ready func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+func (s *server) await(ctx context.Context, patience time.Duration, ready func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		if ready() {
