@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -112,5 +113,21 @@ func TestABackfillOfDecadesIsOneInsert(t *testing.T) {
 	leads := one[uint64](t, conn, fmt.Sprintf("SELECT uniqExact(event_type, phone) FROM %s.lead_events", database))
 	if events != 50_000 || states != leads {
 		t.Errorf("%d events (want 50000), %d leads' states of %d leads", events, states, leads)
+	}
+}
+
+// A power cut takes at most what a client sends again: never half of what was
+// acknowledged as one, nor a key that was told revoked.
+func TestWhatIsAcknowledgedAsOneIsSynced(t *testing.T) {
+	conn, database := migrated(t)
+	for _, table := range []string{
+		"organizations", "api_keys", "signing_keys", "audience_leads", "audience_layers", "sends", "send_lists", "send_leads", "send_evidence",
+	} {
+		settings := one[string](t, conn, fmt.Sprintf("SELECT engine_full FROM system.tables WHERE database = '%s' AND name = '%s'", database, table))
+		for _, setting := range []string{"fsync_after_insert = 1", "fsync_part_directory = 1", "min_rows_to_fsync_after_merge = 1"} {
+			if !strings.Contains(settings, setting) {
+				t.Errorf("%s is without %s: %s", table, setting, settings)
+			}
+		}
 	}
 }
