@@ -72,6 +72,9 @@ type Error struct {
 	Kind       Kind
 	Message    string
 	RetryAfter time.Duration // for RateLimited and Unavailable; zero means the default of a second
+	// Unanswered is of Unavailable: the store was not there, or left; what it says
+	// itself, of its memory or the time, is an answer.
+	Unanswered bool
 	Err        error
 }
 

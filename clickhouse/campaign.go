@@ -46,15 +46,16 @@ func (c EvaluationConfig) withDefaults() EvaluationConfig {
 	return c
 }
 
-// within runs an evaluation that has entered the gate within a time limit.
+// within runs an evaluation within a time limit, which holds for its wait at the gate
+// too: for so long, and no longer, are the layers of its audience kept.
 func within(ctx context.Context, g *gate, limit time.Duration, setting string, evaluate func(ctx context.Context) error) error {
-	leave, err := g.enter(ctx)
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	leave, err := g.enter(limited)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	err = evaluate(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return leadevents.Wrap(leadevents.Unavailable, err, "the evaluation of the filters did not end within %s (%s)", limit, setting)

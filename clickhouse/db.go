@@ -191,7 +191,9 @@ func unavailable(err error) error {
 	if refused := refusal(err); refused != nil {
 		return refused
 	}
-	return leadevents.Wrap(leadevents.Unavailable, err, "the event store (ClickHouse) did not answer as it should; send the same request again")
+	e := leadevents.Wrap(leadevents.Unavailable, err, "the event store (ClickHouse) did not answer as it should; send the same request again")
+	e.Unanswered = unanswered(err)
+	return e
 }
 
 func or[T comparable](value, fallback T) T {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"leadevents"
@@ -24,6 +25,10 @@ const (
 	codeTooManyParts        = 252
 	codeAccessDenied        = 497
 	codeAuthenticationFails = 516
+
+	// A server that stops ends its queries with these.
+	codeAborted   = 236
+	codeCancelled = 394
 )
 
 // refusals: what the client is told, and when it should come again. Short waits
@@ -68,6 +73,18 @@ func refusal(err error) error {
 	e := leadevents.Wrap(leadevents.Unavailable, err, "%s; send the same request again later", known.message)
 	e.RetryAfter = known.after
 	return e
+}
+
+// unanswered tells whether a query failed without the server having said why, or
+// because it stops.
+func unanswered(err error) bool {
+	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
+		return exception.Code == codeAborted || exception.Code == codeCancelled
+	}
+	if exception, ok := errors.AsType[*ch.Exception](err); ok {
+		return exception.Code == codeAborted || exception.Code == codeCancelled
+	}
+	return true
 }
 
 // refusedOr is the refusal in err, or err itself.

@@ -20,6 +20,9 @@ import (
 //
 // What is stored is read before the logs. A run is claimed there before its first
 // row, so one that is in none of them has no rows to come.
+//
+// A run that is under way by its log, and whose lease is lost or has ended, is
+// given a lease that has expired: whoever looks for those takes it over.
 func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audience.Sweep, err error) {
 	now, err := db.Clock(ctx)
 	if err != nil {
@@ -46,10 +49,14 @@ func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audien
 		lists[o] = old != 0
 		return err
 	})
-	if err != nil || len(runs)+len(lists) == 0 {
+	if err != nil {
 		return sweep, err
 	}
-	err = db.sendLogs(ctx, func(org uint64, log audience.SendLog) {
+	var underway []audience.Lease
+	err = db.sendLogs(ctx, func(org uint64, id string, log audience.SendLog) {
+		if send, _ := log.Send(); send.State == audience.SendMaterializing {
+			underway = append(underway, audience.Lease{Send: audience.SendRef{Org: leadevents.OrgID(org), ID: id}, Run: send.Run})
+		}
 		needed := log.Needed(since)
 		for _, run := range needed.Runs {
 			delete(runs, owned{org, run})
@@ -61,6 +68,9 @@ func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audien
 	if err != nil {
 		return sweep, err
 	}
+	if sweep.Leases, err = db.reviveLeases(ctx, underway); err != nil {
+		return sweep, err
+	}
 	for _, table := range []string{"send_leads", "send_evidence"} {
 		if sweep.Runs, err = db.deleteOwned(ctx, table, "run", deadOf(runs)); err != nil {
 			return sweep, err
@@ -68,6 +78,25 @@ func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audien
 	}
 	sweep.Lists, err = db.deleteOwned(ctx, "send_lists", "list", deadOf(lists))
 	return sweep, err
+}
+
+// reviveLeases makes leases of runs that are under way, and have none.
+func (db *DB) reviveLeases(ctx context.Context, underway []audience.Lease) (revived int, err error) {
+	for _, u := range underway {
+		l, _, err := db.Lease(ctx, u.Send, u.Run)
+		if err != nil {
+			return revived, err
+		}
+		if l.Run == u.Run && !l.Ended {
+			continue
+		}
+		u.Renewal, u.Done, u.Parts, u.Left = l.Renewal+1, l.Done, l.Parts, true
+		if err := db.SetLeases(ctx, 0, u); err != nil {
+			return revived, err
+		}
+		revived++
+	}
+	return revived, nil
 }
 
 func deadOf(left map[owned]bool) (dead []owned) {
@@ -81,7 +110,7 @@ func deadOf(left map[owned]bool) (dead []owned) {
 
 // sendLogs hands on every send's log with what its entries say of runs and lists,
 // and nothing else; f must not keep it.
-func (db *DB) sendLogs(ctx context.Context, f func(org uint64, log audience.SendLog)) error {
+func (db *DB) sendLogs(ctx context.Context, f func(org uint64, id string, log audience.SendLog)) error {
 	var (
 		log audience.SendLog
 		org uint64
@@ -100,12 +129,12 @@ func (db *DB) sendLogs(ctx context.Context, f func(org uint64, log audience.Send
 		}
 		e.Kind, e.WrittenAt = audience.SendKind(kind), leadevents.Millis(writtenAt)
 		if nextOrg != org || next != id {
-			f(org, log)
+			f(org, id, log)
 			org, id, log = nextOrg, next, log[:0]
 		}
 		log = append(log, e)
 		return nil
 	})
-	f(org, log)
+	f(org, id, log)
 	return err
 }

@@ -161,25 +161,39 @@ func (db *DB) ListPhones(ctx context.Context, org leadevents.OrgID, list uint64)
 	return phones, err
 }
 
-// DropList removes a list that no send names any more.
-func (db *DB) DropList(ctx context.Context, org leadevents.OrgID, list uint64) error {
+// ListLeads counts the leads of a list that are stored.
+func (db *DB) ListLeads(ctx context.Context, org leadevents.OrgID, list uint64) (leads uint64, err error) {
 	p := clickhouse.Parameters{"organization": org.String(), "list": strconv.FormatUint(list, 10)}
-	err := db.conn.Exec(params(ctx, p), "DELETE FROM send_lists WHERE organization_id = {organization:UInt64} AND list = {list:UInt64}")
-	if err != nil {
-		return unavailable(fmt.Errorf("remove list %d: %w", list, err))
+	row := db.conn.QueryRow(params(ctx, p), "SELECT count() FROM send_lists WHERE organization_id = {organization:UInt64} AND list = {list:UInt64}")
+	if err := row.Scan(&leads); err != nil {
+		return 0, unavailable(fmt.Errorf("count the leads of list %d: %w", list, err))
 	}
-	return nil
+	return leads, nil
 }
 
-// SetLease writes a lease that holds for d from now on, by the server's clock.
-func (db *DB) SetLease(ctx context.Context, l audience.Lease, d time.Duration) error {
-	p := clickhouse.Parameters{
-		"organization": l.Send.Org.String(), "send": l.Send.ID, "run": strconv.FormatUint(l.Run, 10),
-		"renewal": strconv.FormatUint(l.Renewal, 10), "done": strconv.Itoa(l.Done), "parts": strconv.Itoa(l.Parts),
-		"ended": strconv.FormatBool(l.Ended), "milliseconds": strconv.FormatInt(d.Milliseconds(), 10),
+// SetLeases writes leases, in one insert, that hold for d from now on, by the
+// server's clock.
+func (db *DB) SetLeases(ctx context.Context, d time.Duration, leases ...audience.Lease) error {
+	if len(leases) == 0 {
+		return nil
 	}
-	if err := db.conn.Exec(params(ctx, p), sqlText("send_lease_set")); err != nil {
-		return unavailable(fmt.Errorf("write the lease of run %d: %w", l.Run, err))
+	var (
+		orgs, runs, renewals, done, parts, ended, left []uint64
+		sends                                          []string
+	)
+	number := map[bool]uint64{true: 1}
+	for _, l := range leases {
+		orgs, sends, runs, renewals = append(orgs, uint64(l.Send.Org)), append(sends, l.Send.ID), append(runs, l.Run), append(renewals, l.Renewal)
+		done, parts = append(done, uint64(l.Done)), append(parts, uint64(l.Parts))
+		ended, left = append(ended, number[l.Ended]), append(left, number[l.Left])
+	}
+	p := clickhouse.Parameters{
+		"organizations": parameterLayers(orgs), "sends": parameterTexts(sends), "runs": parameterLayers(runs), "renewals": parameterLayers(renewals),
+		"done": parameterLayers(done), "parts": parameterLayers(parts), "ended": parameterLayers(ended), "left": parameterLayers(left),
+		"milliseconds": strconv.FormatInt(d.Milliseconds(), 10),
+	}
+	if err := db.conn.Exec(params(ctx, p), sqlText("send_leases_set")); err != nil {
+		return unavailable(fmt.Errorf("write %d leases: %w", len(leases), err))
 	}
 	return nil
 }
@@ -211,7 +225,7 @@ func scanLease(rows driver.Rows) (l audience.Lease, alive bool, err error) {
 		done, parts uint32
 		living      bool
 	)
-	err = rows.Scan(&org, &l.Send.ID, &l.Run, &l.Renewal, &done, &parts, &l.Ended, &living)
+	err = rows.Scan(&org, &l.Send.ID, &l.Run, &l.Renewal, &done, &parts, &l.Ended, &l.Left, &living)
 	l.Send.Org, l.Done, l.Parts = leadevents.OrgID(org), int(done), int(parts)
 	return l, living, err
 }

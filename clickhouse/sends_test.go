@@ -93,14 +93,13 @@ func TestListsOfSends(t *testing.T) {
 	if got, err := db.ListPhones(t.Context(), 42, 3); err != nil || !slices.Equal(got, phones[:3]) {
 		t.Errorf("%v %v", got, err)
 	}
-	if err := db.DropList(t.Context(), 42, 1); err != nil {
-		t.Fatal(err)
+	for list, want := range map[uint64]int{1: len(phones) + len(ids), 3: 3, 4: 0} {
+		if n, err := db.ListLeads(t.Context(), 42, list); err != nil || n != uint64(want) {
+			t.Errorf("list %d has %d leads, want %d: %v", list, n, want, err)
+		}
 	}
-	if p, _ := count(1); p != 0 {
-		t.Errorf("%d phones are left", p)
-	}
-	if p, _ := count(2); p != uint64(len(phones)) {
-		t.Errorf("another list has lost its phones: %d", p)
+	if n, err := db.ListLeads(t.Context(), 43, 1); err != nil || n != 0 {
+		t.Errorf("another organization's list has %d leads: %v", n, err)
 	}
 }
 
@@ -125,7 +124,7 @@ func TestLeases(t *testing.T) {
 	}
 	set := func(renewal uint64, ended bool, d time.Duration) {
 		t.Helper()
-		if err := db.SetLease(t.Context(), audience.Lease{Send: ref, Run: 7, Renewal: renewal, Done: 2, Parts: 5, Ended: ended}, d); err != nil {
+		if err := db.SetLeases(t.Context(), d, audience.Lease{Send: ref, Run: 7, Renewal: renewal, Done: 2, Parts: 5, Ended: ended}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,9 +139,23 @@ func TestLeases(t *testing.T) {
 	if got := expired(); len(got) != 0 {
 		t.Errorf("expired at once: %v", got)
 	}
-	set(2, false, 0) // given up
+	set(2, false, 0)
 	if got := expired(); !slices.Equal(got, []uint64{7}) {
-		t.Errorf("given up, and expired are %v", got)
+		t.Errorf("it has expired, and expired are %v", got)
+	}
+	other := audience.Lease{Send: audience.SendRef{Org: 42, ID: "other"}, Run: 8, Renewal: 1, Left: true}
+	if err := db.SetLeases(t.Context(), time.Hour, other, audience.Lease{Send: ref, Run: 9, Renewal: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := expired(); !slices.Equal(got, []uint64{8, 7}) {
+		t.Errorf("one is left, and expired are %v", got)
+	}
+	if l, alive, err := db.Lease(t.Context(), other.Send, 8); err != nil || alive || l != other {
+		t.Errorf("left: %+v %v %v", l, alive, err)
+	}
+	other.Renewal, other.Left, other.Ended = 2, false, true
+	if err := db.SetLeases(t.Context(), 0, other); err != nil {
+		t.Fatal(err)
 	}
 	set(3, true, 0)
 	if got := expired(); len(got) != 0 {

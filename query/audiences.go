@@ -47,6 +47,7 @@ type AudienceConfig struct {
 	MaxUploads    int           // uploads at once
 	InsertTimeout time.Duration // one piece of an upload
 	FinishTimeout time.Duration // what comes when all of an upload has arrived
+	Evaluation    time.Duration // the longest that an evaluation reads an audience
 	Logger        *slog.Logger
 	Metrics       prometheus.Registerer
 }
@@ -136,16 +137,17 @@ func (a *Audiences) commit(ctx context.Context, org leadevents.OrgID, id string,
 }
 
 // What a sweep leaves alone: an upload that nothing was added to for a day has
-// died, and a send that reads an audience takes minutes.
+// died; a layer that was replaced may still be read for as long as an evaluation
+// takes, and twice that is kept.
 const (
 	sweepUnfinished = 24 * time.Hour
-	sweepGrace      = time.Hour
+	sweepGrace      = time.Hour // at least
 )
 
 // Run sweeps until ctx ends.
 func (a *Audiences) Run(ctx context.Context) error {
 	return sweepRegularly(ctx, a.turns, "audiences", a.cfg.Logger, func(ctx context.Context) error {
-		swept, err := a.store.SweepAudiences(ctx, sweepUnfinished, sweepGrace)
+		swept, err := a.store.SweepAudiences(ctx, sweepUnfinished, max(sweepGrace, 2*a.cfg.Evaluation))
 		if swept != (leadevents.AudienceSweep{}) {
 			a.cfg.Logger.Info("swept audiences", "uploads", swept.Uploads, "layers", swept.Layers, "commits", swept.Commits)
 		}

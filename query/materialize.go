@@ -31,15 +31,6 @@ func (s *Sends) Materialize(ctx context.Context, org leadevents.OrgID, id string
 	if err != nil || !begins(send.State) {
 		return send, err
 	}
-	if !s.slots.TryAcquire(1) {
-		return send, leadevents.Errorf(leadevents.Unavailable, "%d sends are being materialized and %d wait already (sends.workers, sends.queue); send the same request again in a moment", s.cfg.Workers, s.cfg.Queue)
-	}
-	started := false
-	defer func() {
-		if !started {
-			s.slots.Release(1)
-		}
-	}()
 	err = s.change(ctx, org, id, func(ctx context.Context, log audience.SendLog) error {
 		var exists bool
 		if send, exists = log.Send(); !exists {
@@ -53,22 +44,44 @@ func (s *Sends) Materialize(ctx context.Context, org leadevents.OrgID, id string
 		if _, err := s.leads(ctx, org, send.Definition.Audience); err != nil {
 			return err
 		}
-		claim := audience.SendEntry{DefinitionID: log.Defined().ID, FireAt: send.Definition.FireAt}
-		if listed := log.Listed(); listed != nil {
-			claim.ListID = listed.ID
+		if !s.slots.TryAcquire(1) {
+			return leadevents.Errorf(leadevents.Unavailable, "%d sends are being materialized and %d wait already (sends.workers, sends.queue); send the same request again in a moment", s.cfg.Workers, s.cfg.Queue)
 		}
-		log, j, err := s.claim(ctx, audience.SendRef{Org: org, ID: id}, log, claim)
-		if err != nil {
-			return err
+		ref := audience.SendRef{Org: org, ID: id}
+		var j *job
+		var err error
+		// Once more if it was changed while it was claimed: a claim goes by what counts.
+		for range 3 {
+			if log, j, err = s.claim(ctx, ref, log, claimOf(log)); err != nil || j == nil || log.GoesBy(&j.claim) {
+				break
+			}
+			if err = j.end(ctx, s.store); err != nil {
+				j = nil
+				break
+			}
+			j, err = nil, leadevents.Errorf(leadevents.Unavailable, "the send is being changed at the same time; send the same request again")
 		}
 		if j != nil {
-			started = true
 			s.start(j)
+		} else {
+			s.slots.Release(1)
 		}
-		send, _ = log.Send()
-		return nil
+		if err == nil {
+			send, _ = log.Send()
+		}
+		return err
 	})
 	return send, err
+}
+
+// claimOf is a claim of what counts now.
+func claimOf(log audience.SendLog) audience.SendEntry {
+	defined := log.Defined()
+	claim := audience.SendEntry{DefinitionID: defined.ID, FireAt: defined.Definition.FireAt}
+	if listed := log.Listed(); listed != nil {
+		claim.ListID = listed.ID
+	}
+	return claim
 }
 
 // begins tells the states that a run may begin in.
@@ -190,10 +203,11 @@ func (s *Sends) every(ctx context.Context, work func(context.Context)) error {
 }
 
 func (s *Sends) renewAll(ctx context.Context) {
-	for _, j := range s.underway() {
-		if err := j.renew(ctx, s.store, s.cfg.Lease); err != nil && ctx.Err() == nil {
-			s.cfg.Logger.Warn("the lease of a materialization could not be renewed; if that goes on, another process begins it again", "run", j.run(), "error", err)
-		}
+	within, cancel := context.WithTimeout(ctx, s.cfg.Lease/3)
+	defer cancel()
+	jobs := s.underway()
+	if err := renewAll(within, s.store, s.cfg.Lease, jobs); err != nil && ctx.Err() == nil {
+		s.cfg.Logger.Warn("the leases of materializations could not be renewed; if that goes on, another process begins them again", "runs", len(jobs), "error", err)
 	}
 }
 
@@ -203,13 +217,16 @@ func (s *Sends) perform(ctx context.Context, j *job) {
 	began := time.Now()
 	s.metrics.running.Inc()
 	defer s.metrics.running.Dec()
-	totals, err := s.evaluate(ctx, j)
 	outcome := outcomeStopped
-	if ctx.Err() == nil {
+	totals, err := s.evaluate(ctx, j)
+	if ctx.Err() == nil && !unanswered(err) {
 		outcome, err = s.conclude(ctx, j, totals, err)
 	}
 	switch {
 	case outcome == outcomeStopped:
+		if ctx.Err() == nil {
+			s.cfg.Logger.Warn("a materialization was cut off; it is begun again", "organization", j.send.Org, "send", j.send.ID, "run", j.run(), "error", err)
+		}
 		s.giveUp(j)
 	case outcome == outcomeFailed:
 		s.cfg.Logger.Error("a materialization has failed", "organization", j.send.Org, "send", j.send.ID, "run", j.run(), "error", err)
@@ -220,11 +237,39 @@ func (s *Sends) perform(ctx context.Context, j *job) {
 	}
 }
 
+// unanswered tells whether a run failed because the store was not there: that is not
+// the send's fault, and it is begun again as if this process had died. What the store
+// says of a run (its memory, its time) is an answer.
+func unanswered(err error) bool {
+	e, ok := errors.AsType[*leadevents.Error](err)
+	return ok && e.Unanswered
+}
+
+// evaluate is the work of a run. A list that is not whole is no list: its leads would
+// be taken for not listed.
 func (s *Sends) evaluate(ctx context.Context, j *job) (audience.Totals, error) {
+	log, err := s.store.SendLog(ctx, j.send.Org, j.send.ID)
+	if err != nil || superseded(log, j.run()) {
+		return audience.Totals{}, err // it has waited long, and its end will say so
+	}
+	if err := j.begin(ctx, s.store, s.cfg.Lease); err != nil {
+		return audience.Totals{}, err
+	}
 	from := j.definition.Audience
 	if j.definition.Phones != 0 {
-		var err error
 		if from.Phones, err = s.store.ListPhones(ctx, j.send.Org, j.definition.Phones); err != nil {
+			return audience.Totals{}, err
+		}
+		if n := uint64(len(from.Phones)); n != j.definition.PhoneCount {
+			return audience.Totals{}, leadevents.Errorf(leadevents.Unavailable, "of the audience's %d phones %d are stored; define the send again", j.definition.PhoneCount, n)
+		}
+	}
+	if j.list != nil {
+		n, err := s.store.ListLeads(ctx, j.send.Org, j.list.ID)
+		if err == nil && n != j.list.Leads {
+			err = leadevents.Errorf(leadevents.Unavailable, "of the list filter's %d leads %d are stored; send the list again with another lead, and then as it is", j.list.Leads, n)
+		}
+		if err != nil {
 			return audience.Totals{}, err
 		}
 	}
@@ -283,13 +328,16 @@ func (s *Sends) conclude(ctx context.Context, j *job, totals audience.Totals, fa
 		case <-time.After(pause):
 		}
 	}
+	// Runs that were claimed later find this result, and remove what they have stored;
+	// or they count, and then it was they who were not seen.
 	unread := []uint64{j.run()}
 	if outcome == outcomeDone {
 		unread = nil
 		for _, claim := range log.Claims() {
-			if claim.ID != j.run() {
-				unread = append(unread, claim.ID)
+			if claim.ID == j.run() {
+				break
 			}
+			unread = append(unread, claim.ID)
 		}
 	}
 	for _, run := range unread {
@@ -312,7 +360,7 @@ func reason(err error) string {
 func (s *Sends) giveUp(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), givingUp)
 	defer cancel()
-	if err := j.renew(ctx, s.store, 0); err != nil {
+	if err := j.leave(ctx, s.store); err != nil {
 		s.cfg.Logger.Warn("a materialization could not be given up; it is begun again when its lease ends", "run", j.run(), "error", err)
 	}
 }
@@ -321,12 +369,20 @@ func (s *Sends) giveUp(j *job) {
 func (s *Sends) sweep(ctx context.Context) error {
 	swept, err := s.store.SweepSends(ctx, sweepUnfinished)
 	if swept != (audience.Sweep{}) {
-		s.cfg.Logger.Info("swept sends", "runs", swept.Runs, "lists", swept.Lists)
+		s.cfg.Logger.Info("swept sends", "runs", swept.Runs, "lists", swept.Lists, "leases", swept.Leases)
 	}
 	return err
 }
 
-// takeOverAll takes over the runs of processes that died.
+// silence is since when a lease that has expired was not renewed.
+type silence struct {
+	renewal uint64
+	since   time.Time
+}
+
+// takeOverAll takes over the runs of processes that died: those whose leases have
+// expired and are not renewed for a while. (When the store comes back after an
+// outage all leases have expired, and their processes may renew them yet.)
 func (s *Sends) takeOverAll(ctx context.Context) {
 	leases, err := s.store.ExpiredLeases(ctx)
 	if err != nil {
@@ -335,7 +391,20 @@ func (s *Sends) takeOverAll(ctx context.Context) {
 		}
 		return
 	}
+	before := s.silent
+	s.silent = make(map[uint64]silence, len(leases))
 	for _, l := range leases {
+		quiet, known := before[l.Run]
+		if !known || quiet.renewal != l.Renewal {
+			quiet = silence{l.Renewal, time.Now()}
+		}
+		s.silent[l.Run] = quiet
+		s.mu.Lock()
+		_, ours := s.ours[l.Run]
+		s.mu.Unlock()
+		if ours || !l.Left && time.Since(quiet.since) < s.cfg.Lease/2 { // they are renewed every third of it
+			continue
+		}
 		if !s.slots.TryAcquire(1) {
 			return // another process, or the next time
 		}
@@ -364,16 +433,22 @@ func (s *Sends) takeOver(ctx context.Context, l audience.Lease) (j *job, err err
 			old, attempts := log.Claim(), log.Attempts()
 			if attempts >= maxAttempts {
 				e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendFailure, Run: l.Run,
-					Reason: "the server has ended each time that it was materialized; that it is too large for the server is one possible cause"}
+					Reason: "the server, or the event store, has ended each time that it was materialized; that it is too large for the server is one possible cause"}
 				if err := s.store.AddSendEntry(ctx, l.Send.Org, l.Send.ID, e); err != nil {
 					return err
 				}
-			} else if _, j, err = s.claim(ctx, l.Send, log, audience.SendEntry{DefinitionID: old.DefinitionID, ListID: old.ListID, FireAt: old.FireAt}); err != nil {
-				return err
+			} else {
+				claim := audience.SendEntry{DefinitionID: old.DefinitionID, ListID: old.ListID, FireAt: old.FireAt}
+				if now.Parts == 0 {
+					claim.Reason = "the run before had not begun"
+				}
+				if _, j, err = s.claim(ctx, l.Send, log, claim); err != nil {
+					return err
+				}
 			}
 		}
-		now.Ended, now.Renewal = true, now.Renewal+1
-		if err := s.store.SetLease(ctx, now, 0); err != nil {
+		now.Ended, now.Left, now.Renewal = true, false, now.Renewal+1
+		if err := s.store.SetLeases(ctx, 0, now); err != nil {
 			// It will be found again, and then its send goes by another run.
 			s.cfg.Logger.Warn("the lease of a run that was left could not be ended", "run", l.Run, "error", err)
 		}

@@ -1,7 +1,9 @@
 package query
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,14 +48,43 @@ func (j *job) progress() (done, parts int) {
 
 // renew has the lease hold for d from now on, unless it has ended.
 func (j *job) renew(ctx context.Context, store SendStore, d time.Duration) error {
+	return renewAll(ctx, store, d, []*job{j})
+}
+
+// renewAll is renew of many, in one insert.
+func renewAll(ctx context.Context, store SendStore, d time.Duration, jobs []*job) error {
+	// Always in the same order: two renewals must not wait for each other.
+	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.run(), b.run()) })
+	leases := make([]audience.Lease, 0, len(jobs))
+	for _, j := range jobs {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.lease.Ended {
+			continue
+		}
+		j.lease.Renewal++
+		j.lease.Done, j.lease.Parts = j.progress()
+		leases = append(leases, j.lease)
+	}
+	return store.SetLeases(ctx, d, leases...)
+}
+
+// begin notes in the lease that the run is under way: if its process dies now, that
+// may be why.
+func (j *job) begin(ctx context.Context, store SendStore, d time.Duration) error {
+	j.advance(0, 1)
+	return j.renew(ctx, store, d)
+}
+
+// leave gives the run up, for any process to begin it again.
+func (j *job) leave(ctx context.Context, store SendStore) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.lease.Ended {
 		return nil
 	}
-	j.lease.Renewal++
-	j.lease.Done, j.lease.Parts = j.progress()
-	return store.SetLease(ctx, j.lease, d)
+	j.lease.Renewal, j.lease.Left = j.lease.Renewal+1, true
+	return store.SetLeases(ctx, 0, j.lease)
 }
 
 // end ends the lease: there is nothing to take over.
@@ -62,7 +93,7 @@ func (j *job) end(ctx context.Context, store SendStore) error {
 	defer j.mu.Unlock()
 	ended := j.lease
 	ended.Renewal, ended.Ended = ended.Renewal+1, true
-	if err := store.SetLease(ctx, ended, 0); err != nil {
+	if err := store.SetLeases(ctx, 0, ended); err != nil {
 		return err
 	}
 	j.lease = ended

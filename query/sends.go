@@ -25,15 +25,16 @@ type SendStore interface {
 
 	StoreList(ctx context.Context, org leadevents.OrgID, list uint64, phones []leadevents.Phone, externalIDs []string) error
 	ListPhones(ctx context.Context, org leadevents.OrgID, list uint64) ([]leadevents.Phone, error)
-	DropList(ctx context.Context, org leadevents.OrgID, list uint64) error
+	ListLeads(ctx context.Context, org leadevents.OrgID, list uint64) (uint64, error)
 
-	// SetLease has a lease hold for d from now on.
-	SetLease(ctx context.Context, l audience.Lease, d time.Duration) error
+	// SetLeases has leases hold for d from now on.
+	SetLeases(ctx context.Context, d time.Duration, leases ...audience.Lease) error
 	Lease(ctx context.Context, send audience.SendRef, run uint64) (l audience.Lease, alive bool, err error)
 	// ExpiredLeases are those of runs that have not ended.
 	ExpiredLeases(ctx context.Context) ([]audience.Lease, error)
 
-	// AudienceLayers is what an audience consists of; it stays readable for an hour.
+	// AudienceLayers is what an audience consists of; it stays readable for an
+	// hour, and for twice the longest evaluation.
 	AudienceLayers(ctx context.Context, org leadevents.OrgID, audienceID string) (layers []leadevents.Layer, found bool, err error)
 
 	Preview(ctx context.Context, org leadevents.OrgID, e audience.Evaluation) (audience.Totals, error)
@@ -57,7 +58,6 @@ type SendConfig struct {
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
-	Now     func() leadevents.Millis // the clock of previews
 }
 
 // Sends defines sends, materializes them and tells what became of each lead.
@@ -75,6 +75,8 @@ type Sends struct {
 
 	mu   sync.Mutex
 	ours map[uint64]*job // by run, until it has ended here
+
+	silent map[uint64]silence // by run; only takeOverAll touches it
 }
 
 // NewSends makes them; Run materializes.
@@ -177,31 +179,30 @@ func (s *Sends) Define(ctx context.Context, org leadevents.OrgID, id string, d a
 			}
 		}
 		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendDefined, Definition: d}
-		if err := s.store.AddSendEntry(ctx, org, id, e); err != nil {
+		if log, err = s.add(ctx, org, id, e); err != nil {
 			return err
 		}
-		if exists && old.Definition.Phones != 0 {
-			s.forgetList(ctx, org, log, old.Definition.Phones)
-		}
-		send, _ = append(log, e).Send()
+		send, _ = log.Send()
 		return nil
 	})
 	return send, created, err
 }
 
-// forgetList removes a list that was replaced, unless a run went by it. A failure
-// leaves rows that nobody reads.
-func (s *Sends) forgetList(ctx context.Context, org leadevents.OrgID, log audience.SendLog, list uint64) {
-	for _, claim := range log.Claims() {
-		for _, e := range log {
-			if (e.ID == claim.DefinitionID && e.Definition.Phones == list) || (e.ID == claim.ListID && e.ListFilter.ID == list) {
-				return
-			}
-		}
+// add adds a definition or a list filter, and reads the log again: should the turn
+// have been lost, a run may have been claimed meanwhile that does not go by it. (The
+// claim is followed by a look of its own, so at least one of the two sees the other.)
+func (s *Sends) add(ctx context.Context, org leadevents.OrgID, id string, e audience.SendEntry) (audience.SendLog, error) {
+	if err := s.store.AddSendEntry(ctx, org, id, e); err != nil {
+		return nil, err
 	}
-	if err := s.store.DropList(ctx, org, list); err != nil {
-		s.cfg.Logger.Warn("a replaced list could not be removed", "list", list, "error", err)
+	log, err := s.store.SendLog(ctx, org, id)
+	if err != nil {
+		return nil, err
 	}
+	if send, exists := log.Send(); exists && !begins(send.State) && !log.GoesBy(log.Claim()) {
+		return nil, leadevents.Errorf(leadevents.Unavailable, "the send began to be materialized at the same moment; send the same request again to know whether this came in time")
+	}
+	return log, nil
 }
 
 // Filter gives a send its list filter, before or after it is defined; accepted
@@ -231,22 +232,20 @@ func (s *Sends) Filter(ctx context.Context, org leadevents.OrgID, id string, mod
 			return err
 		}
 		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendListed, ListFilter: list}
-		if err := s.store.AddSendEntry(ctx, org, id, e); err != nil {
-			return err
-		}
-		accepted = true
-		if old != nil {
-			s.forgetList(ctx, org, log, old.ListFilter.ID)
-		}
-		return nil
+		_, err := s.add(ctx, org, id, e)
+		accepted = err == nil
+		return err
 	})
 	return accepted, leads, err
 }
 
 // Preview counts what a send would keep at this moment; fireAt of 0 is now.
 func (s *Sends) Preview(ctx context.Context, org leadevents.OrgID, from audience.Reference, filters []audience.Filter, fireAt leadevents.Millis) (audience.Totals, leadevents.Millis, error) {
+	var err error
 	if fireAt == 0 {
-		fireAt = s.cfg.Now()
+		if fireAt, err = s.store.Clock(ctx); err != nil {
+			return audience.Totals{}, 0, err
+		}
 	}
 	leads, err := s.leads(ctx, org, from)
 	if err != nil {

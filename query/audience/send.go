@@ -46,7 +46,9 @@ type SendEntry struct {
 
 	Run    uint64 // of done and failed
 	Totals Totals // of done
-	Reason string // of failed
+	// Reason is why a run failed; or, of a claim, what became of the run in whose
+	// place it is, if that says nothing against the send.
+	Reason string
 }
 
 // Definition is what a send asks.
@@ -133,11 +135,13 @@ func (log SendLog) Claims() []SendEntry {
 	return claims
 }
 
-// Attempts counts the claims since the last failure, or the first.
+// Attempts counts the claims since the last failure, or the first, without those
+// in the place of a run that had not begun: it took nobody with it.
 func (log SendLog) Attempts() int {
 	failure, attempts := log.last(SendFailure, nil), 0
 	for i := range log {
-		if log[i].Kind == SendClaimed && (failure == nil || failure.before(&log[i]) < 0) {
+		e := &log[i]
+		if e.Kind == SendClaimed && e.Reason == "" && (failure == nil || failure.before(e) < 0) {
 			attempts++
 		}
 	}
@@ -219,10 +223,21 @@ func (log SendLog) Send() (Send, bool) {
 	case end.Kind == SendDone:
 		s.State, s.Run, s.FireAt, s.AsOf = SendMaterialized, claim.ID, claim.FireAt, claim.AsOf
 		s.Totals, s.MaterializedAt = end.Totals, end.WrittenAt
+	case end.before(defined) < 0 || listed != nil && end.before(listed) < 0: // changed since it failed
 	default:
 		s.State, s.Run, s.Reason = SendFailed, claim.ID, end.Reason
 	}
 	return s, true
+}
+
+// GoesBy tells whether a claim is of the definition and the list that count now.
+func (log SendLog) GoesBy(claim *SendEntry) bool {
+	defined, listed := log.Defined(), log.Listed()
+	list := uint64(0)
+	if listed != nil {
+		list = listed.ID
+	}
+	return defined != nil && defined.ID == claim.DefinitionID && list == claim.ListID
 }
 
 // Needed is what the stored rows of a send are still asked for by.
@@ -258,8 +273,9 @@ func (log SendLog) Needed(since leadevents.Millis) (n Needed) {
 	return n
 }
 
-// Sweep is how much was removed that no send can ask for.
-type Sweep struct{ Runs, Lists int }
+// Sweep is what a sweep did: how much it removed that no send can ask for, and
+// how many runs have a lease again.
+type Sweep struct{ Runs, Lists, Leases int }
 
 // SendRef names a send; it is its organization's.
 type SendRef struct {
@@ -272,6 +288,7 @@ type Lease struct {
 	Send        SendRef
 	Run         uint64
 	Renewal     uint64 // 1, 2, …
-	Done, Parts int
+	Done, Parts int    // Parts is 0 until the run has begun
 	Ended       bool
+	Left        bool // given up by its process, for any other to take over at once
 }

@@ -122,7 +122,8 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	// Uploads end with HTTP; what is left to stop is the sweep.
 	srv.audiences = query.NewAudiences(query.AudienceConfig{
 		MaxUploads: s.Audiences.MaxUploads, InsertTimeout: s.ClickHouse.InsertTimeout, FinishTimeout: s.Audiences.FinishTimeout,
-		Logger: log, Metrics: reg,
+		Evaluation: max(s.Filters.MaterializeTimeout, s.Filters.PreviewTimeout),
+		Logger:     log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("audiences", stopAudiences, srv.audiences.Run)
 	// Stopped after HTTP: what is materialized then is given up, and begun again by
@@ -130,7 +131,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv.sends = query.NewSends(query.SendConfig{
 		Workers: s.Sends.Workers, Queue: s.Sends.Queue, Streams: s.Sends.Streams,
 		Wait: s.Sends.Wait, Lease: s.Sends.Lease, ClockSkew: s.Filters.ClockSkew,
-		Logger: log, Metrics: reg, Now: now,
+		Logger: log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("sends", stopSends, srv.sends.Run)
 
