@@ -47,15 +47,16 @@
 // What a crash leaves behind, and who goes on:
 //
 //	after step   what is seen        who goes on
-//	1            what was before     a sweep ends the lease: nothing was claimed
-//	2, 3         materializing       a sweep, of any process, finds the lease expired and
-//	                                 claims another run for the same definition, list and
-//	                                 fireAt; five times, then the send has failed
-//	4            materialized        a sweep ends the lease; rows of other runs stay, unread,
+//	1            what was before     whoever finds the lease expired ends it: nothing was claimed
+//	2, 3         materializing       whoever finds the lease expired claims another run for
+//	                                 the same definition, list and fireAt; five times from
+//	                                 3, then the send has failed
+//	4            materialized        the lease is ended likewise; rows of other runs stay, unread,
 //	                                 until they are swept a day later, like lists that no
 //	                                 entry names
 //
-// A stop gives its leases up, so that nobody has to wait for their end. Evidence and
+// A stop gives its leases up, so that nobody has to wait for their end; a run whose
+// store leaves is given up too. A lease that is lost is made again by the sweep. Evidence and
 // decisions belong to a run and are written once, so a run that is begun again
 // never meets the rows of the one before.
 //
