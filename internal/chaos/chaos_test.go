@@ -24,15 +24,14 @@ func TestChaos(t *testing.T) {
 
 	w.heal()
 	found := w.readTruth(c.load)
-	isStored := func(k int) bool { return found.stored[k] }
-	violations := c.history.Check(isStored)
+	violations := c.history.Check(found.isStored, found.isStated)
 	violations = append(violations, w.checkTables(found)...)
 	t.Logf("sending %d calls a second time", len(c.load.Calls()))
 	violations = append(violations, c.again(false)...)
 	t.Logf("and a third time")
 	violations = append(violations, c.again(true)...)
 	found = w.readTruth(c.load)
-	violations = append(violations, c.history.Check(isStored)...)
+	violations = append(violations, c.history.Check(found.isStored, found.isStated)...)
 	violations = append(violations, w.checkTables(found)...)
 	for _, s := range w.servers {
 		for _, death := range s.deaths() {
@@ -119,7 +118,7 @@ func TestTheHarnessCatchesANaiveLedger(t *testing.T) {
 	w.torment(c, NewPlan(*seed, []Kind{KillServer, CutReply, CutRequest}, servers, patient), 8*time.Second)
 	w.heal()
 	found := w.readTruth(c.load)
-	violations := c.history.Check(func(k int) bool { return found.stored[k] })
+	violations := c.history.Check(found.isStored, found.isStated)
 	lost := slices.IndexFunc(violations, func(v Violation) bool { return v.Invariant == "I1" })
 	if lost < 0 {
 		t.Fatalf("a server that loses rows went through the harness: %v", violations)

@@ -26,12 +26,13 @@ type writer struct {
 	edges    []int // keys that it may have inserted
 }
 
-// Check holds I1, I2 and I3 against a history. stored says whether a key is in
-// ClickHouse.
-func (h *History) Check(stored func(key int) bool) []Violation {
+// Check holds I1, I2, I3 and, of what was answered, I4 against a history. stored says
+// whether a key is in ClickHouse, stated whether its lead's state has it.
+func (h *History) Check(stored, stated func(key int) bool) []Violation {
 	c := checker{attempts: h.Attempts(), told: map[int]time.Duration{}}
 	c.answers()
-	c.lost(stored)
+	c.lost("I1", "are not in ClickHouse", stored)
+	c.lost("I4", "are unknown to the state of their lead", stated)
 	c.writersOf()
 	c.owners()
 	return c.violations
@@ -73,17 +74,17 @@ func (c *checker) answers() {
 	}
 }
 
-// lost is I1.
-func (c *checker) lost(stored func(int) bool) {
+// lost is I1, and I4 of what was answered: a filter finds it at once.
+func (c *checker) lost(invariant, where string, found func(int) bool) {
 	var lost []int
 	for k := range c.told {
-		if !stored(k) {
+		if !found(k) {
 			lost = append(lost, k)
 		}
 	}
 	if len(lost) > 0 {
 		slices.Sort(lost)
-		c.report("I1", "%d of %d answered keys are not in ClickHouse, the first is %d: %s", len(lost), len(c.told), lost[0], c.story(lost[0]))
+		c.report(invariant, "%d of %d answered keys %s, the first is %d: %s", len(lost), len(c.told), where, lost[0], c.story(lost[0]))
 	}
 }
 

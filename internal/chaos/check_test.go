@@ -49,12 +49,14 @@ func TestCheck(t *testing.T) {
 		{"an answer that no fault explains", []*Attempt{{Call: plain(1, 1), Status: 500}}, "answer"},
 		{"an answered key that is not stored", []*Attempt{told(plain(1, 99), 0, 10, 1)}, "I1"},
 		{"an unanswered key that is not stored", []*Attempt{untold(plain(1, 99), 0, 10)}, ""},
+		{"an answered key that its lead's state has not", []*Attempt{told(plain(1, 98), 0, 10, 1)}, "I4"},
+		{"an unanswered key that its lead's state has not", []*Attempt{untold(plain(1, 98), 0, 10)}, ""},
 	} {
 		h := NewHistory()
 		for _, a := range c.attempts {
 			h.Add(a)
 		}
-		found := h.Check(func(key int) bool { return key != 99 })
+		found := h.Check(func(key int) bool { return key != 99 }, func(key int) bool { return key != 98 && key != 99 })
 		switch {
 		case c.want == "" && len(found) > 0:
 			t.Errorf("%s: %v", c.claim, found)
@@ -68,7 +70,7 @@ func TestAViolationTellsTheStoryOfItsKey(t *testing.T) {
 	h := NewHistory()
 	h.Add(told(plain(1, 7), 0, 10, 1))
 	h.Add(told(plain(2, 7), 20, 30, 1))
-	found := h.Check(func(int) bool { return true })
+	found := h.Check(func(int) bool { return true }, func(int) bool { return true })
 	if len(found) != 1 || !strings.Contains(found[0].Text, "key 7 [call 1 ") || !strings.Contains(found[0].Text, "call 2 ") {
 		t.Errorf("%v", found)
 	}

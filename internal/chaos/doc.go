@@ -10,8 +10,9 @@
 //	I2  no key is answered inserted twice (the attempts of one Idempotency-Key
 //	    count once), and one whose every request was answered was inserted once
 //	I3  received = inserted + duplicates + rejected in every answer
-//	I4  the state table equals GROUP BY over the raw table, and its FINAL count
-//	    the distinct keys
+//	I4  the state table equals GROUP BY over the raw table, for answered keys at
+//	    once and for others when the servers have mended what was cut off; the FINAL
+//	    count is that of the distinct keys
 //	I5  after quiet, sending all calls again answers duplicate for every key that
 //	    was ever answered, and no answer changes when it is sent a third time
 //
