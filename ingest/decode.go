@@ -263,10 +263,10 @@ func (d *Decoder) event(body []byte, row *rowSpans) (leadevents.Event, string) {
 	if at[0] != '"' {
 		return event, ReasonInvalidOccurredAt
 	}
-	if event.OccurredAt, ok = parseOccurredAt(at[1 : len(at)-1]); !ok {
+	if event.OccurredAt, ok = leadevents.ParseMillis(at[1 : len(at)-1]); !ok {
 		// A time may be escaped like any other string ("\u0032026-…"); nobody
 		// does it, so only what did not parse is looked at again.
-		if event.OccurredAt, ok = parseOccurredAt(d.unescaped(at)); !ok {
+		if event.OccurredAt, ok = leadevents.ParseMillis(d.unescaped(at)); !ok {
 			return event, ReasonInvalidOccurredAt
 		}
 	}

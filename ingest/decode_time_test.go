@@ -28,16 +28,16 @@ func TestOccurredAtIsRFC3339WithAnOffset(t *testing.T) {
 		"2100-01-01T00:59:59.9999+01:00":                  "2099-12-31T23:59:59.999Z",
 	}
 	for in, want := range good {
-		if got, ok := parseOccurredAt([]byte(in)); !ok || got.String() != want {
-			t.Errorf("parseOccurredAt(%q) = %v, %v; want %s", in, got, ok, want)
+		if got, ok := leadevents.ParseMillis([]byte(in)); !ok || got.String() != want {
+			t.Errorf("leadevents.ParseMillis(%q) = %v, %v; want %s", in, got, ok, want)
 		}
 		if got, ok := referenceOccurredAt(in); !ok || got.String() != want {
 			t.Errorf("the reference reads %q as %v, %v; want %s", in, got, ok, want)
 		}
 	}
 	for _, in := range badTimes() {
-		if got, ok := parseOccurredAt([]byte(in)); ok {
-			t.Errorf("parseOccurredAt(%q) = %v; want it refused", in, got)
+		if got, ok := leadevents.ParseMillis([]byte(in)); ok {
+			t.Errorf("leadevents.ParseMillis(%q) = %v; want it refused", in, got)
 		}
 		if got, ok := referenceOccurredAt(in); ok {
 			t.Errorf("the reference reads %q as %v; want it refused", in, got)
@@ -67,24 +67,9 @@ func badTimes() []string {
 func TestOccurredAtReadsEveryDayOfTheCalendar(t *testing.T) {
 	for day := time.Unix(0, 0).UTC(); day.Year() < 2100; day = day.AddDate(0, 0, 1) {
 		in := day.Add(12*time.Hour + 34*time.Minute + 56789*time.Millisecond)
-		got, ok := parseOccurredAt([]byte(in.Format(time.RFC3339Nano)))
+		got, ok := leadevents.ParseMillis([]byte(in.Format(time.RFC3339Nano)))
 		if !ok || got != leadevents.MillisOf(in) {
-			t.Fatalf("parseOccurredAt(%s) = %v, %v", in.Format(time.RFC3339Nano), got, ok)
-		}
-	}
-}
-
-func TestOccurredAtKnowsTheLengthOfEveryMonth(t *testing.T) {
-	for year := uint(0); year <= 9999; year++ {
-		for month := uint(1); month <= 12; month++ {
-			want := uint(time.Date(int(year), time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day())
-			if got := daysIn(month, year); got != want {
-				t.Fatalf("daysIn(%d, %d) = %d, want %d", month, year, got, want)
-			}
-			first := time.Date(int(year), time.Month(month), 1, 0, 0, 0, 0, time.UTC).Unix() / 86400
-			if got := daysSince1970(year, month, 1); got != first {
-				t.Fatalf("daysSince1970(%d, %d, 1) = %d, want %d", year, month, got, first)
-			}
+			t.Fatalf("leadevents.ParseMillis(%s) = %v, %v", in.Format(time.RFC3339Nano), got, ok)
 		}
 	}
 }
@@ -98,10 +83,10 @@ func FuzzOccurredAt(f *testing.F) {
 		f.Add(in)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		got, gotOK := parseOccurredAt([]byte(in))
+		got, gotOK := leadevents.ParseMillis([]byte(in))
 		want, wantOK := referenceOccurredAt(in)
 		if gotOK != wantOK || gotOK && got != want {
-			t.Fatalf("parseOccurredAt(%q) = %v, %v; the reference: %v, %v", in, got, gotOK, want, wantOK)
+			t.Fatalf("leadevents.ParseMillis(%q) = %v, %v; the reference: %v, %v", in, got, gotOK, want, wantOK)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -86,9 +85,9 @@ func moment(name, text string) (leadevents.Millis, error) {
 	if text == "" {
 		return 0, nil
 	}
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.UnixMilli() < 0 || leadevents.MillisOf(at) > leadevents.MaxOccurredAt {
+	at, ok := leadevents.ParseMillis([]byte(text))
+	if !ok {
 		return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s must be a time as RFC 3339 with an offset, from 1970 to before 2100 (a + in it is written %%2B)", name)
 	}
-	return leadevents.MillisOf(at), nil
+	return at, nil
 }

@@ -18,6 +18,9 @@ import (
 // maxDefinition bounds the JSON of a definition or preview: the contract's 10 MB.
 const maxDefinition = 10 << 20
 
+// maxMaterialize bounds the body of …/materialize, which needs none.
+const maxMaterialize = 1 << 10
+
 // SendHandler serves /api/v1/sends, previews, and the list filter's webhook.
 type SendHandler struct {
 	sends     *Sends
@@ -139,6 +142,11 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 	wait := by.parameters["wait"]
 	if wait != "" && wait != "true" && wait != "false" {
 		return leadevents.Errorf(leadevents.InvalidRequest, "the query parameter wait must be true or false")
+	}
+	if c.Request().Header.ContentLength() != 0 { // a field here would be taken for heard
+		if err := httpserver.ReadJSON(c, maxMaterialize, &struct{}{}); err != nil {
+			return err
+		}
 	}
 	if by.forbidden != nil {
 		return by.forbidden

@@ -2,7 +2,6 @@ package query
 
 import (
 	"encoding/json"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -55,11 +54,11 @@ func (in *definitionJSON) definition() (d audience.Definition, err error) {
 // fireAt reads a moment; 1970-01-01T00:00:00Z itself, which stands for none, is
 // out of range.
 func fireAt(text string) (leadevents.Millis, error) {
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.UnixMilli() <= 0 || leadevents.MillisOf(at) > leadevents.MaxOccurredAt {
+	at, ok := leadevents.ParseMillis([]byte(text))
+	if !ok || at == 0 {
 		return 0, leadevents.Errorf(leadevents.InvalidRequest, "fireAt must be a time as RFC 3339 with an offset, after 1970-01-01T00:00:00Z and before 2100")
 	}
-	return leadevents.MillisOf(at), nil
+	return at, nil
 }
 
 // checkText checks a name of 1 to most code points.

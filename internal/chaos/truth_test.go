@@ -10,7 +10,7 @@ import (
 type truth struct {
 	stored  map[int]bool
 	stated  map[int]bool // those that their lead's state has
-	unknown int // rows of no event that was ever drawn
+	unknown int          // rows of no event that was ever drawn
 }
 
 // readTruth reads every distinct key of the raw table.

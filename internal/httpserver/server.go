@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
@@ -81,7 +82,7 @@ func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer, gatherer pr
 		BodyLimit:                    1,
 		DisablePreParseMultipartForm: true,
 		DisableDefaultContentType:    true,
-		JSONEncoder:                  func(v any) ([]byte, error) { return json.Marshal(v) },
+		JSONEncoder:                  marshal,
 		JSONDecoder:                  func(b []byte, v any) error { return json.Unmarshal(b, v) },
 		ErrorHandler:                 Fail,
 	})
@@ -217,3 +218,9 @@ func (l fasthttpLogger) Printf(format string, args ...any) {
 
 // lingerIdle is how long a lingering connection may go without a byte.
 func (s *Server) lingerIdle() time.Duration { return min(s.cfg.LingerTimeout, 5*time.Second) }
+
+// marshal writes an answer. Stored metadata goes out as it came in, whatever JSON
+// allows in it: names that stand twice, and escaped halves of surrogate pairs.
+func marshal(v any) ([]byte, error) {
+	return json.Marshal(v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
+}

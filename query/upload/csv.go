@@ -9,9 +9,11 @@ import (
 )
 
 // csvReader reads CSV as encoding/csv does with its defaults, and twice as fast,
-// since it makes no strings and copies no fields but quoted ones.
+// since it makes no strings and copies no fields but quoted ones. Unlike that it
+// leaves a CRLF inside of quotes as it is: an externalId is kept as sent.
 type csvReader struct {
 	lines   lines
+	crlf    bool // the last line ended so
 	columns int
 	phone   int // the column
 	id      int // the column, -1 for none
@@ -105,8 +107,10 @@ func (r *csvReader) line() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.crlf = false
 	switch n := len(line); {
 	case n >= 2 && line[n-2] == '\r' && line[n-1] == '\n':
+		r.crlf = true
 		line[n-2] = '\n'
 		line = line[:n-1]
 	case line[n-1] == '\r':
@@ -145,6 +149,9 @@ func (r *csvReader) quoted(line []byte) ([][]byte, error) {
 			i := bytes.IndexByte(line, '"')
 			if i < 0 { // it goes on in the next line
 				r.whole = append(r.whole, line...)
+				if r.crlf {
+					r.whole = append(r.whole[:len(r.whole)-1], '\r', '\n')
+				}
 				next, err := r.line()
 				if err == io.EOF {
 					return nil, leadevents.Errorf(leadevents.InvalidRequest, "line %d: a quoted field does not end", first)

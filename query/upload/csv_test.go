@@ -31,7 +31,7 @@ func records(body io.Reader) (all [][]string, err error) {
 }
 
 // FuzzCSV holds the reader to encoding/csv, for every text that is UTF-8 and has
-// no longer rows.
+// no longer rows, but for CRLF in quotes, which that makes LF.
 func FuzzCSV(f *testing.F) {
 	for _, seed := range []string{
 		"phone,externalId\n+15551234567,a\n", "a\r\nb\r\n", "a\r", "\r", "\r\n\r\n", "\n\n\na\n\n", "a,b,\n,,\n", `"a"`, `"a""b",c`, "\"a\nb\r\n\r\nc\",d\r\n", `"a`, `"a"b`, `a"b`, `a,"`,
@@ -51,6 +51,11 @@ func FuzzCSV(f *testing.F) {
 			if (err == nil) != (wantErr == nil) {
 				t.Fatalf("%q: %v; encoding/csv: %v", text, err, wantErr)
 			}
+			for _, record := range got {
+				for i := range record {
+					record[i] = strings.ReplaceAll(record[i], "\r\n", "\n")
+				}
+			}
 			if wantErr == nil && !slices.EqualFunc(got, want, slices.Equal) {
 				t.Fatalf("%q: %q; encoding/csv: %q", text, got, want)
 			}
@@ -64,6 +69,7 @@ func TestCSV(t *testing.T) {
 		{name: "no line end at the end", body: "phone\n+15551234567", want: "+15551234567 "},
 		{name: "a byte order mark", body: "\uFEFFphone\n+15551234567\n", want: "+15551234567 "},
 		{name: "a byte order mark and quotes", body: "\uFEFF\"phone\"\r\n\"+15551234567\"\r\n", want: "+15551234567 "},
+		{name: "CRLF in quotes", body: "phone,externalId\r\n+15551234567,\"a\r\nb\"\r\n+442079460000,\"\r\n\r\n\"\n", want: "+15551234567 a\r\nb|+442079460000 \r\n\r\n"},
 		{name: "CRLF", body: "phone,externalId\r\n+15551234567,a\r\n\r\n+442079460000,b\r\n", want: "+15551234567 a|+442079460000 b"},
 		{name: "quotes", body: "phone,externalId\n\"+1 (555) 123-4567\",\"a \"\"b\"\", c\nd\"\n", want: "+15551234567 a \"b\", c\nd"},
 		{name: "another order, other columns", body: "name,externalId,city,phone\n\"Doe, Jo\",a,NY,+15551234567\n,b,,+442079460000\n", want: "+15551234567 a|+442079460000 b"},

@@ -19,8 +19,8 @@
 //
 // # CSV
 //
-// As encoding/csv reads it, to the byte (a test holds that): RFC 4180, with line
-// ends of either kind and a byte order mark at the start. The first row names the
+// As encoding/csv reads it (a test holds that), but that a CRLF inside of quotes is
+// kept: RFC 4180, with line ends of either kind and a byte order mark at the start. The first row names the
 // columns: phoneE164 or phone, and externalId if there are any, in any case and
 // with spaces around; every other column is passed over. Every row has as many
 // fields as the first; empty lines are passed over.

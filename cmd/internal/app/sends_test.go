@@ -330,6 +330,8 @@ func TestBadCampaignRequests(t *testing.T) {
 		"two audiences":       {`{"audience":{"allLeads":true,"phones":[]},"eventFilters":[]}`, "audience"},
 		"a bad phone":         {`{"audience":{"phones":["+15550000001","12"]},"eventFilters":[]}`, "audience.phones[1]"},
 		"fireAt of a day":     {`{"audience":{"allLeads":true},"eventFilters":[],"fireAt":"2026-05-12"}`, "fireAt"},
+		"fireAt with a comma": {`{"audience":{"allLeads":true},"eventFilters":[],"fireAt":"2026-05-12T19:00:00,5Z"}`, "fireAt"},
+		"fireAt a day off":    {`{"audience":{"allLeads":true},"eventFilters":[],"fireAt":"2026-05-12T19:00:00+24:00"}`, "fireAt"},
 		"fireAt of 1970":      {`{"audience":{"allLeads":true},"eventFilters":[],"fireAt":"1970-01-01T00:00:00Z"}`, "fireAt"},
 	}
 	for name, c := range bodies {
@@ -362,6 +364,29 @@ func TestBadCampaignRequests(t *testing.T) {
 	from.refusal(http.MethodGet, "/api/v1/sends/bad/explain", nil, sending{Query: "phone=12"}, http.StatusBadRequest, "invalid_request")
 	from.refusal(http.MethodGet, "/api/v1/sends/bad/explain", nil, sending{}, http.StatusBadRequest, "invalid_request")
 	from.refusal(http.MethodPost, "/api/v1/sends/bad/materialize", nil, sending{Query: "wait=maybe"}, http.StatusBadRequest, "invalid_request")
+	// It takes nothing from a body, and does not pass over what stands in one.
+	from.refusal(http.MethodPost, "/api/v1/sends/bad/materialize", `{"fireAt":"2026-05-12T19:00:00Z"}`, sending{}, http.StatusBadRequest, "invalid_request")
+	from.refusal(http.MethodPost, "/api/v1/sends/bad/materialize", `{}`, sending{}, http.StatusNotFound, "not_found")
+}
+
+// JSON allows what most writers of JSON refuse to write. What was stored is shown.
+func TestExplainShowsMetadataAsItWasSent(t *testing.T) {
+	from, _ := served(t)
+	at := time.Date(2026, 5, 12, 19, 0, 0, 0, time.UTC)
+	odd := []string{`{"a":1,"a":2}`, `{"a":"\ud800"}`, `{"\udc00":1}`, `{"n":1.10e5,"s":"</script>"}`}
+	for i, metadata := range odd {
+		from.stored("odd metadata", at, metadata, i+1)
+	}
+	from.do(http.MethodPut, "/api/v1/sends/odd", object{
+		"audience": object{"eventType": "odd metadata"}, "eventFilters": []any{filterOf("include", "odd metadata")},
+	}, sending{}, http.StatusCreated, nil)
+	from.materialize("odd")
+	for i, metadata := range odd {
+		answer := from.do(http.MethodGet, "/api/v1/sends/odd/explain", nil, sending{Query: fmt.Sprintf("phone=%d", 15550000001+i)}, http.StatusOK, nil)
+		if !strings.Contains(string(answer.body), `"metadata":`+metadata+`}`) {
+			t.Errorf("of %s is shown %s", metadata, answer.body)
+		}
+	}
 }
 
 // The list filter's webhook: both auth modes, and what it refuses.

@@ -1,8 +1,6 @@
-package ingest
+package leadevents
 
-import "leadevents"
-
-// parseOccurredAt reads a moment by RFC 3339, section 5.6, and nothing beside
+// ParseMillis reads a moment by RFC 3339, section 5.6, and nothing beside
 // it: date and time with seconds, a T between them, Z or an offset (±hh:mm,
 // hours to 23, minutes to 59; -00:00 too). As the RFC has it, t and z may be
 // lower case; the space that it leaves to applications is not taken, and
@@ -10,7 +8,7 @@ import "leadevents"
 // has any number of digits and is cut to milliseconds. The moment must lie from
 // 1970-01-01T00:00:00Z on and before 2100-01-01T00:00:00Z, whatever its
 // offset.
-func parseOccurredAt(b []byte) (leadevents.Millis, bool) {
+func ParseMillis(b []byte) (Millis, bool) {
 	const shortest = len("2006-01-02T15:04:05Z")
 	if len(b) < shortest || b[4] != '-' || b[7] != '-' || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
 		return 0, false
@@ -32,7 +30,7 @@ func parseOccurredAt(b []byte) (leadevents.Millis, bool) {
 	if b[i] == '.' {
 		i++
 		first, scale := i, int64(100)
-		for i < len(b) && isDigit(b[i]) {
+		for i < len(b) && isDecimal(b[i]) {
 			ms += int64(b[i]-'0') * scale
 			scale /= 10 // 0 from the fourth digit on: cut
 			i++
@@ -65,8 +63,8 @@ func parseOccurredAt(b []byte) (leadevents.Millis, bool) {
 	}
 
 	seconds := daysSince1970(year, month, day)*86400 + int64(hour*3600+minute*60+second) - offset
-	moment := leadevents.Millis(seconds*1000 + ms)
-	return moment, moment >= leadevents.MinOccurredAt && moment <= leadevents.MaxOccurredAt
+	moment := Millis(seconds*1000 + ms)
+	return moment, moment >= MinOccurredAt && moment <= MaxOccurredAt
 }
 
 // pair is the value of two digits, or at least 100 if they are not.
@@ -101,3 +99,5 @@ func daysSince1970(year, month, day uint) int64 {
 	const daysTo1970 = 719468 + 146097 // from 0000-03-01, 400 years earlier
 	return y*365 + y/4 - y/100 + y/400 + (153*m+2)/5 + int64(day) - 1 - daysTo1970
 }
+
+func isDecimal(c byte) bool { return c-'0' <= 9 }
