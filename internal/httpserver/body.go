@@ -69,6 +69,11 @@ func (b *Body) read(stream io.Reader, r *request, limit, length int) (err error)
 	if b.raw, err = b.srv.takeBuffer(nextSize(0, want, known)); err != nil {
 		return err
 	}
+	defer func() {
+		if err == nil { // an error needs no place to be answered
+			err = b.srv.stepBack(r)
+		}
+	}()
 	for {
 		if b.rawLen == len(b.raw.b) && b.rawLen < want {
 			if b.raw, err = b.srv.growBuffer(b.raw, b.rawLen, nextSize(b.rawLen, want, known)); err != nil {
@@ -92,6 +97,7 @@ func (b *Body) read(stream io.Reader, r *request, limit, length int) (err error)
 			// the count tells them apart.
 			return r.srv.readFailure(readErr, int64(b.rawLen), length)
 		}
+		b.srv.stepAside(r) // what came with the headers was not all
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 )
@@ -27,11 +28,14 @@ type Config struct {
 	// MaxHeaderBytes is the longest request line and headers together, and the
 	// read buffer of each connection. 1,024 to 1,048,576.
 	MaxHeaderBytes int
-	// MaxConnections is how many connections are open at once; one more is
-	// answered 503 and closed. 1 to 1,000,000.
+	// MaxConnections is how many connections are open at once. For one more, that
+	// which has waited longest for a request is closed; while a request is handled
+	// on each, it is answered 503 (under TLS closed without an answer). 1 to
+	// 1,000,000.
 	MaxConnections int
 	// MaxRequests is how many requests are handled at once; one more is
-	// answered 503. /livez, /readyz and /metrics are not counted. 1 to 1,000,000.
+	// answered 503. /livez, /readyz and /metrics are not counted, nor is a request
+	// while its body comes ([ReadBody]). 1 to 1,000,000.
 	MaxRequests int
 	// MaxBodyMemory is how many bytes of request bodies, raw and decompressed
 	// together, are held at once; a body that does not fit is answered 503.
@@ -59,6 +63,11 @@ type Config struct {
 	// LogRequests writes one line a request; without it only answers of 500
 	// and above are logged.
 	LogRequests bool
+	// Certificate is what is shown under TLS; without one HTTP is served in the
+	// clear. Its Watch is the caller's to run.
+	Certificate *Certificate
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// OpenAPI is the document served at /api/v1/openapi.yaml; without it that
 	// path does not exist.
 	OpenAPI []byte

@@ -1,9 +1,10 @@
 package httpserver
 
 import (
+	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -37,6 +38,7 @@ type connections struct {
 	mu        sync.Mutex
 	open      map[*conn]struct{} // served, or waiting for a request
 	lingering map[*conn]struct{} // answered, and read from until the client ends
+	waiting   list.List          // of those open, that no handler works for: *conn, by since when
 	listeners []*listener
 	stopping  bool
 
@@ -57,6 +59,9 @@ func (cs *connections) counts() (open, lingering int) {
 // closed at once: nothing would ever close it again.
 func (cs *connections) listen(ln net.Listener) net.Listener {
 	l := &listener{Listener: ln, conns: cs}
+	if c := cs.srv.cfg.Certificate; c != nil {
+		l.tls = c.config()
+	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.stopping {
@@ -72,6 +77,7 @@ func (cs *connections) listen(ln net.Listener) net.Listener {
 type listener struct {
 	net.Listener
 	conns    *connections
+	tls      *tls.Config // nil: in the clear
 	closing  sync.Once
 	closeErr error
 }
@@ -99,11 +105,19 @@ func (l *listener) Accept() (net.Conn, error) {
 			delay = min(2*delay, time.Second)
 			continue
 		}
-		c := &conn{Conn: nc, conns: l.conns}
-		if l.conns.admit(c) {
+		c := &conn{Conn: nc, raw: nc, conns: l.conns}
+		switch admitted := l.conns.admit(c); {
+		case admitted && l.tls != nil:
+			return l.secure(c), nil
+		case admitted:
 			return c, nil
+		case l.tls != nil:
+			// A handshake, only to say no, costs more than the request may.
+			l.conns.srv.metrics.refused.WithLabelValues(SettingMaxConnections).Inc()
+			_ = nc.Close()
+		default:
+			l.conns.refuse(c)
 		}
-		l.conns.refuse(c)
 	}
 }
 
@@ -118,18 +132,62 @@ func passing(err error) bool {
 	return false
 }
 
+// admit makes room for c if it must: of the connections that no handler works for
+// (idle ones, silent ones, those whose headers trickle in) the one that has waited
+// longest goes. So whoever opens connections and leaves them only ever takes them
+// from himself and the idle, and new clients get in. False if all are being handled.
 func (cs *connections) admit(c *conn) bool {
 	cs.mu.Lock()
-	defer cs.mu.Unlock()
+	var oldest *conn
 	if len(cs.open) >= cs.srv.cfg.MaxConnections {
-		return false
+		front := cs.waiting.Front()
+		if front == nil {
+			cs.mu.Unlock()
+			return false
+		}
+		oldest = front.Value.(*conn)
+		cs.handled(oldest)
+		delete(cs.open, oldest)
 	}
 	cs.open[c] = struct{}{}
+	c.place = cs.waiting.PushBack(c)
+	cs.mu.Unlock()
+	if oldest != nil && !oldest.closed.Swap(true) {
+		cs.srv.metrics.evicted.Inc()
+		// Below TLS: a farewell might have to wait for its reader.
+		_ = oldest.raw.Close()
+	}
 	return true
+}
+
+// handled takes c from those that wait. The caller holds mu.
+func (cs *connections) handled(c *conn) {
+	if c.place != nil {
+		cs.waiting.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// begin says that a handler works for c from now on; false if c had to go for another
+// one before.
+func (cs *connections) begin(c *conn) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.handled(c)
+	_, open := cs.open[c]
+	return open
+}
+
+// inHandlers is how many connections are not waiting for a request.
+func (cs *connections) inHandlers() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.open) - cs.waiting.Len()
 }
 
 func (cs *connections) forget(c *conn) {
 	cs.mu.Lock()
+	cs.handled(c)
 	delete(cs.open, c)
 	delete(cs.lingering, c)
 	cs.mu.Unlock()
@@ -142,6 +200,7 @@ func (cs *connections) linger(c *conn) bool {
 	if len(cs.lingering) >= maxLingering {
 		return false
 	}
+	cs.handled(c)
 	delete(cs.open, c)
 	cs.lingering[c] = struct{}{}
 	return true
@@ -150,14 +209,9 @@ func (cs *connections) linger(c *conn) bool {
 // refuse answers 503 on a connection that is one too many.
 func (cs *connections) refuse(c *conn) {
 	cs.srv.metrics.refused.WithLabelValues(SettingMaxConnections).Inc()
-	e := leadevents.Errorf(leadevents.Unavailable, "the server has %d connections open already (%s); send the request again",
+	e := leadevents.Errorf(leadevents.Unavailable, "the server is handling requests on %d connections already (%s); send this one again",
 		cs.srv.cfg.MaxConnections, SettingMaxConnections)
-	id := requestID(nil)
-	body := errorBody(e, id)
-	answer := fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n"+
-		"Retry-After: 1\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s", headerRequestID, id, len(body), body)
-	// A fresh socket's send buffer takes these few hundred bytes at once.
-	_, _ = c.Write(answer)
+	c.plainly(e, Status(e.Kind))
 	c.unread.Store(true)
 	_ = c.Close()
 }
@@ -165,8 +219,15 @@ func (cs *connections) refuse(c *conn) {
 // state follows fasthttp's view of a connection: an idle one has no unread
 // body, and none that never was active has a request to lose.
 func (cs *connections) state(nc net.Conn, state fasthttp.ConnState) {
-	if c, ok := nc.(*conn); ok && state == fasthttp.StateIdle {
-		c.unread.Store(false)
+	c := connOf(nc)
+	if c == nil || state != fasthttp.StateIdle {
+		return
+	}
+	c.unread.Store(false)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if _, open := cs.open[c]; open && c.place == nil {
+		c.place = cs.waiting.PushBack(c)
 	}
 }
 
@@ -184,7 +245,7 @@ func (cs *connections) stop() {
 		_ = l.Close() // fasthttp, which closes it again, reports the error
 	}
 	for c := range cs.lingering {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(lastLinger))
+		_ = c.raw.SetReadDeadline(time.Now().Add(lastLinger))
 	}
 	time.AfterFunc(newConnGrace, cs.closeSilent)
 }
@@ -208,10 +269,10 @@ func (cs *connections) closeAll() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for c := range cs.open {
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 	for c := range cs.lingering {
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 }
 
@@ -235,11 +296,13 @@ func (cs *connections) wait(ctx context.Context) error {
 
 // conn is one client's connection.
 type conn struct {
-	net.Conn
-	conns  *connections
-	heard  atomic.Bool // at least one byte was read
-	unread atomic.Bool // the client may still be sending what nobody reads
-	closed atomic.Bool
+	net.Conn          // under TLS its session
+	raw      net.Conn // the socket
+	conns    *connections
+	place    *list.Element // among those that wait; under connections.mu
+	heard    atomic.Bool   // at least one byte was read
+	unread   atomic.Bool   // the client may still be sending what nobody reads
+	closed   atomic.Bool
 }
 
 // Read implements net.Conn. A connection that ends, or times out, before its
@@ -273,14 +336,17 @@ func (c *conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	half, canHalf := c.Conn.(interface{ CloseWrite() error })
+	half, canHalf := c.raw.(interface{ CloseWrite() error })
 	if !c.unread.Load() || !canHalf || !c.conns.linger(c) {
 		defer c.conns.forget(c)
 		return c.Conn.Close()
 	}
 	go func() {
 		defer c.conns.forget(c)
-		defer c.Conn.Close()
+		defer c.raw.Close()
+		if session, ok := c.Conn.(*tls.Conn); ok {
+			_ = session.CloseWrite() // its end of the answer; fails if there was no handshake
+		}
 		if half.CloseWrite() == nil {
 			c.drain()
 		}
@@ -305,10 +371,10 @@ func (c *conn) drain() {
 			deadline = end
 		default:
 		}
-		if c.Conn.SetReadDeadline(deadline) != nil {
+		if c.raw.SetReadDeadline(deadline) != nil {
 			return
 		}
-		n, err := c.Conn.Read(buf[:])
+		n, err := c.raw.Read(buf[:]) // under TLS too: nobody wants to know what it says
 		left -= n
 		if err != nil {
 			return

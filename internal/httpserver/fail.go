@@ -66,6 +66,9 @@ var (
 		"this path does not have that method; the Allow header lists those it has")}
 )
 
+// errGone is for a request on a connection that was closed for another one.
+var errGone = leadevents.Errorf(leadevents.Unavailable, "the connection was closed for a new one (%s)", SettingMaxConnections)
+
 // errAwaitBody is what body readers return while the client still waits for
 // "100 Continue": the request is handled again from its start once the body
 // may be read. It never reaches a client.

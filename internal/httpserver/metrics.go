@@ -16,6 +16,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	bytes    *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	evicted  prometheus.Counter
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
 	bytesIn  prometheus.Counter
@@ -55,6 +56,10 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 			Name: "leadevents_http_refused_total",
 			Help: "Requests and connections answered 503 by a limit, by the setting that raises it.",
 		}, []string{"setting"}),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "leadevents_http_connections_evicted_total",
+			Help: "Connections without a request that were closed to make room for new ones (http.max_connections).",
+		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "leadevents_http_requests_in_flight",
 			Help: "Requests being handled.",
@@ -73,13 +78,17 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	collectors := []prometheus.Collector{
-		m.requests, m.duration, m.bytes, m.refused, m.inFlight, m.panics,
+		m.requests, m.duration, m.bytes, m.refused, m.evicted, m.inFlight, m.panics,
 		gauge("leadevents_http_body_memory_bytes", "Bytes of request bodies held in memory.", func() float64 { return float64(s.memory.inUse()) }),
 		gauge("leadevents_http_connections", "Open connections.", func() float64 { open, _ := s.conns.counts(); return float64(open) }),
 		gauge("leadevents_http_lingering_connections", "Connections answered whose client is still sending.", func() float64 {
 			_, lingering := s.conns.counts()
 			return float64(lingering)
 		}),
+	}
+	if cert := s.cfg.Certificate; cert != nil {
+		collectors = append(collectors, gauge("leadevents_http_tls_certificate_expiry_timestamp_seconds",
+			"When the TLS certificate in use expires.", func() float64 { return float64(cert.NotAfter().Unix()) }))
 	}
 	for _, c := range collectors {
 		if err := reg.Register(c); err != nil {

@@ -38,6 +38,7 @@ type request struct {
 	awaitBody bool  // the handler wants the body it is waiting with
 	malformed bool  // there is no request to speak of
 	admitted  bool  // counted in MaxRequests
+	stepped   bool  // was, and will be when its body has come
 
 	code  string // of the error answered, "" without one
 	cause error  // of an answer of 500 and above, for the log
@@ -133,6 +134,10 @@ func (s *Server) run(ctx *fasthttp.RequestCtx, r *request) {
 			s.panicked(ctx, v)
 		}
 	}()
+	if c := connOf(ctx.Conn()); c != nil && !s.conns.begin(c) {
+		failCtx(ctx, errGone) // nobody reads it; but nothing is done that nobody hears of
+		return
+	}
 	if !knownMethod(ctx.Method()) {
 		// Fiber answers these itself, in plain text.
 		failCtx(ctx, errMethod)
@@ -140,9 +145,7 @@ func (s *Server) run(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	if !exempt(ctx) {
 		if !s.requests.acquire(1) {
-			s.metrics.refused.WithLabelValues(SettingMaxRequests).Inc()
-			failCtx(ctx, leadevents.Errorf(leadevents.Unavailable,
-				"the server is handling %d requests already (%s); send this one again", s.cfg.MaxRequests, SettingMaxRequests))
+			failCtx(ctx, s.requestsRefusal())
 			return
 		}
 		r.admitted = true
@@ -223,6 +226,7 @@ func (r *request) unread(ctx *fasthttp.RequestCtx) bool {
 func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
 	resp := &ctx.Response
 	resp.Header.Set(headerRequestID, r.id)
+	secureHeaders(ctx)
 	status := resp.StatusCode()
 
 	if r.unread(ctx) {
@@ -232,7 +236,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
 		if status >= 400 && ctx.Request.Header.ContentLength() == -1 {
 			ctx.SetConnectionClose()
 		}
-		if c, ok := ctx.Conn().(*conn); ok {
+		if c := connOf(ctx.Conn()); c != nil {
 			c.unread.Store(true)
 			// fasthttp reads a remainder of up to 256 KiB to keep the
 			// connection: no longer than lingering would.
@@ -254,6 +258,35 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
 	s.release(r)
 }
 
+// stepAside gives the request's place among those handled to others while its body
+// comes: as slowly as the client likes, and in hmac mode before it is known who that
+// is. What it holds meanwhile is a connection and bytes of the body memory.
+func (s *Server) stepAside(r *request) {
+	if r.admitted {
+		s.requests.release(1)
+		r.admitted, r.stepped = false, true
+	}
+}
+
+// stepBack takes a place again, or refuses with 503.
+func (s *Server) stepBack(r *request) error {
+	if !r.stepped {
+		return nil
+	}
+	r.stepped = false
+	if !s.requests.acquire(1) {
+		return s.requestsRefusal()
+	}
+	r.admitted = true
+	return nil
+}
+
+func (s *Server) requestsRefusal() error {
+	s.metrics.refused.WithLabelValues(SettingMaxRequests).Inc()
+	return leadevents.Errorf(leadevents.Unavailable,
+		"the server is handling %d requests already (%s); send this one again", s.cfg.MaxRequests, SettingMaxRequests)
+}
+
 func (s *Server) release(r *request) {
 	if r.admitted {
 		s.requests.release(1)
@@ -264,7 +297,7 @@ func (s *Server) release(r *request) {
 
 // log writes the request's one line; of 503s only so many a second. The route is its pattern, never the path:
 // /leads/{phone} holds a phone, and query strings do too.
-func (s *Server) log(ctx context.Context, r *request, method string, status, bytesOut int, elapsed time.Duration) {
+func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status, bytesOut int, elapsed time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case status == fasthttp.StatusServiceUnavailable:
@@ -282,7 +315,7 @@ func (s *Server) log(ctx context.Context, r *request, method string, status, byt
 			return
 		}
 	}
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String("method", method),
 		slog.String("route", r.route),
@@ -291,6 +324,7 @@ func (s *Server) log(ctx context.Context, r *request, method string, status, byt
 		slog.Int("bytesOut", bytesOut),
 		slog.Duration("duration", elapsed),
 		slog.String("requestId", r.id),
+		slog.String("client", s.clientAddress(ctx).String()),
 	)
 	if r.org != 0 {
 		attrs = append(attrs, slog.Uint64("organization", uint64(r.org)))

@@ -138,7 +138,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err == nil {
 		return s.waitChecks(ctx)
 	}
-	inFlight := s.requests.inUse()
+	inFlight := s.conns.inHandlers()
 	// In this order: a handler whose context ends answers something, and no
 	// client may take that for what became of its request.
 	s.conns.closeAll()

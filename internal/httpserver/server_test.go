@@ -384,9 +384,9 @@ func TestOneLogLineARequestWithoutPhones(t *testing.T) {
 		}
 	}
 	want := []map[string]any{
-		{"level": "INFO", "msg": "request", "method": "POST", "route": "/leads/:phone/events", "status": 200., "bytesIn": 5., "organization": 42.},
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "", "status": 404., "bytesIn": 0., "code": "not_found"},
-		{"level": "INFO", "msg": "request", "method": "GET", "route": "", "status": 405., "bytesIn": 0., "code": "not_found"},
+		{"level": "INFO", "msg": "request", "client": "127.0.0.1", "method": "POST", "route": "/leads/:phone/events", "status": 200., "bytesIn": 5., "organization": 42.},
+		{"level": "INFO", "msg": "request", "client": "127.0.0.1", "method": "GET", "route": "", "status": 404., "bytesIn": 0., "code": "not_found"},
+		{"level": "INFO", "msg": "request", "client": "127.0.0.1", "method": "GET", "route": "", "status": 405., "bytesIn": 0., "code": "not_found"},
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
