@@ -87,6 +87,10 @@ func (s setting) assign(into *Settings, value string) error {
 		}
 		field.Set(reflect.ValueOf(auth.NewSecret(value)))
 	case listType:
+		if value == "" && s.form == "networks" {
+			field.Set(reflect.Zero(listType)) // none
+			return nil
+		}
 		items := strings.Split(value, ",")
 		for i, item := range items {
 			items[i] = strings.TrimSpace(item)
@@ -211,6 +215,10 @@ func checkForm(form, text string) error {
 	case "word":
 		if !wordPattern.MatchString(text) {
 			return fmt.Errorf("it must have at most 256 visible ASCII characters, without spaces")
+		}
+	case "networks":
+		if _, err := ParseNetwork(text); err != nil {
+			return err
 		}
 	case "file":
 		if text == "" {

@@ -51,6 +51,8 @@ func (s *Settings) rules(faults *Faults) {
 		s.Ingest.SmallRows, s.Ingest.GroupRows)
 	rule(s.Auth.MaxStaleness >= s.Auth.RefreshInterval,
 		"auth.max_staleness is %s: it must be at least auth.refresh_interval (%s)", s.Auth.MaxStaleness, s.Auth.RefreshInterval)
+	rule((s.HTTP.TLSCertFile == "") == (s.HTTP.TLSKeyFile == ""),
+		"http.tls_cert_file and http.tls_key_file: one is set without the other: set both to serve HTTPS, or neither")
 	rule(s.ClickHouse.TLS || s.ClickHouse.TLSCAFile == "",
 		"clickhouse.tls_ca_file is set, but clickhouse.tls is false: set it to true, or leave the file out")
 	rule(s.Redis.TLS || s.Redis.TLSCAFile == "",

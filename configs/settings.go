@@ -43,9 +43,19 @@ type Settings struct {
 type HTTP struct {
 	// MaxHeaderBytes is the longest request line and headers together.
 	MaxHeaderBytes Bytes `key:"max_header_bytes" default:"8KiB" range:"1KiB..1MiB"`
-	// MaxConnections bounds the open connections; one more is a 503.
+	// TLSCertFile and TLSKeyFile serve HTTPS: a chain of certificates and its key, in
+	// PEM. They are read again when they change.
+	TLSCertFile string `key:"tls_cert_file" default:"" form:"file"`
+	TLSKeyFile  string `key:"tls_key_file" default:"" form:"file"`
+	// TLSReloadInterval is how often the two files are looked at.
+	TLSReloadInterval time.Duration `key:"tls_reload_interval" default:"10s" range:"100ms..1h"`
+	// TrustedProxies are whose X-Forwarded-For is believed: addresses, or networks.
+	TrustedProxies []string `key:"trusted_proxies" default:"" form:"networks"`
+	// MaxConnections bounds the open connections. For one more, that which has
+	// waited longest for a request is closed; if all are at work, it is a 503.
 	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
-	// MaxRequests bounds the requests handled at once; one more is a 503.
+	// MaxRequests bounds the requests handled at once, those not counted whose
+	// body is still on its way; one more is a 503.
 	MaxRequests int `key:"max_requests" default:"2048" range:"1..1000000"`
 	// MaxBodyMemory bounds the bytes of bodies held at once, raw and
 	// decompressed together; a body that does not fit is a 503.

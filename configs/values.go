@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -40,4 +41,17 @@ func ParseBytes(s string) (Bytes, error) {
 		return 0, fmt.Errorf("%q is not a size: write bytes or a whole number of KiB, MiB or GiB, such as 256MiB", s)
 	}
 	return Bytes(n) * unit, nil
+}
+
+// ParseNetwork reads a network as CIDR writes it ("10.0.0.0/8"), or one address. One
+// with more bits than its mask covers is refused: it was meant otherwise.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" && !a.Is4In6() {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("each must be an address or a network such as 10.0.0.0/8 or fd00::/8")
+	}
+	return p, nil
 }

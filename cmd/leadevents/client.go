@@ -20,10 +20,11 @@ import (
 	"leadevents/cmd/internal/app"
 )
 
-// The variables for --url and --key.
+// The variables for --url, --key and --ca-file.
 const (
 	urlEnv = "LEADEVENTS_URL"
 	keyEnv = "LEADEVENTS_API_KEY"
+	caEnv  = "LEADEVENTS_CA_FILE"
 )
 
 const (
@@ -34,33 +35,50 @@ const (
 )
 
 // serverFlags say which server a command works with, and as whom.
-type serverFlags struct{ url, key, dataDir string }
+type serverFlags struct{ url, key, caFile, dataDir string }
 
-// addServerFlags gives cmd --url, --key and --data-dir.
+// addServerFlags gives cmd --url, --key, --ca-file and --data-dir.
 func addServerFlags(cmd *cobra.Command) *serverFlags {
 	f := &serverFlags{}
 	flags := cmd.Flags()
 	flags.StringVar(&f.url, "url", "", "the server's `URL` (also "+urlEnv+"; default http://127.0.0.1:8080)")
 	flags.StringVar(&f.key, "key", "", "an API `KEY` of the organization (better in "+keyEnv+", where other users of the machine do not see it)")
-	flags.StringVar(&f.dataDir, "data-dir", "", "instead of both, those of the leadevents dev that runs on `DIR`")
+	flags.StringVar(&f.caFile, "ca-file", "", "the `FILE` of the authorities that the server's certificate is checked against (also "+caEnv+"; default the system's)")
+	flags.StringVar(&f.dataDir, "data-dir", "", "instead of all of them, those of the leadevents dev that runs on `DIR`")
 	return f
 }
 
 // open makes the client.
 func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
 	c := &client{url: f.url, key: auth.NewSecret(f.key)}
+	caFile := f.caFile
+	if caFile == "" {
+		caFile = os.Getenv(caEnv)
+	}
+	trust, err := app.TrustAuthorities(caFile)
+	if err != nil {
+		return nil, err
+	}
 	if f.dataDir != "" {
-		url, key, err := app.DevServer(f.dataDir)
+		dev, err := app.RunningDev(f.dataDir)
 		if err != nil {
 			return nil, err
 		}
 		if c.url == "" {
-			c.url = url
+			c.url = dev.URL
+			if dev.TLSCertFile != "" && f.caFile == "" {
+				if trust, err = app.TrustServer(dev.TLSCertFile); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if c.key.IsZero() {
-			c.key = key
+			c.key = dev.APIKey
 		}
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = trust
+	c.http = &http.Client{Transport: transport}
 	if c.url == "" {
 		c.url = os.Getenv(urlEnv)
 	}
@@ -79,8 +97,9 @@ func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
 
 // client speaks to a server.
 type client struct {
-	url string
-	key auth.Secret
+	url  string
+	key  auth.Secret
+	http *http.Client
 }
 
 // send sends one request and gives its answer, if it is a success; the caller
@@ -94,7 +113,7 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("ask the server: %w", err)
 	}

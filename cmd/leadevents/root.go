@@ -47,7 +47,7 @@ rejected.`,
 	)
 	root.AddCommand(
 		newDev(), newServe(),
-		newMigrate(), newCheck(), newVersion(),
+		newMigrate(), newCheck(), newReady(), newVersion(),
 		newMaterialize(),
 		newOrg(), newKey(), newSigningKey(),
 	)

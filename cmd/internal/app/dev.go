@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"leadevents/clickhouse/embedded"
 	"leadevents/configs"
 	"leadevents/internal/child"
+	"leadevents/internal/httpserver"
 	"leadevents/internal/redisserver"
 )
 
@@ -86,10 +88,15 @@ func Dev(ctx context.Context, s configs.Settings, o DevOptions) (err error) {
 	}
 	srv.serve(d.parts, d.settings)
 
+	certFile, err := d.certFile()
+	if err != nil {
+		return err
+	}
 	// Only now: dev.json means "ready". Withdrawn as the first step of the stop.
 	err = d.record.publish(func(f *devFile) {
-		f.URL, f.OrganizationID, f.APIKey = addressOf(srv.listener), devOrg, key.Reveal()
+		f.URL, f.OrganizationID, f.APIKey = srv.url(d.settings), devOrg, key.Reveal()
 		f.OperatorToken = d.settings.OperatorToken.Reveal()
+		f.TLSCertFile = certFile
 		f.ClickHouse.Database, f.PID = d.settings.ClickHouse.Database, os.Getpid()
 	})
 	if err != nil {
@@ -152,6 +159,18 @@ func (d *dev) masterKey() error {
 		return nil
 	}
 	return fmt.Errorf("the data folder has a master key of its own, which is neither master_key nor old_master_key: take both out of the settings, or remove %s, which makes the signing keys under it unreadable", d.folder.Path(masterKeyFile))
+}
+
+// certFile is where commands in other folders find what the server shows.
+func (d *dev) certFile() (string, error) {
+	if d.settings.HTTP.TLSCertFile == "" {
+		return "", nil
+	}
+	path, err := filepath.Abs(d.settings.HTTP.TLSCertFile)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", httpserver.SettingTLSCertFile, err)
+	}
+	return path, nil
 }
 
 func (d *dev) startEngine(ctx context.Context) error {
@@ -239,6 +258,10 @@ func (d *dev) makeKey(ctx context.Context, directory *auth.Directory) (auth.Secr
 // greet prints how to send a first event, ready to paste.
 func (d *dev) greet() error {
 	f := d.record.read()
+	curl := "curl -sS"
+	if f.TLSCertFile != "" {
+		curl += " --cacert '" + f.TLSCertFile + "'"
+	}
 	occurred := leadevents.MillisOf(time.Now().Add(-time.Minute))
 	_, err := fmt.Fprintf(d.Out, `
 leadevents is ready at %s
@@ -248,14 +271,14 @@ leadevents is ready at %s
 
 Send a first event:
 
-  curl -sS %s/api/v1/webhooks/lead-events \
+  %s %s/api/v1/webhooks/lead-events \
     -H 'Authorization: Bearer %s' \
     -H 'Content-Type: application/json' \
     -d '{"organizationId": %d, "eventType": "mastery_purchase", "events": [{"phoneE164": "+15551234567", "occurredAt": "%s", "metadata": {"orderId": "ord_9F2", "amountUsd": 297}}]}'
 
 It answers "inserted": 1. Send it again: it answers "duplicates": 1.
 Ctrl-C stops all three.
-`, f.URL, d.folder.Path(), devFileName, f.ClickHouse.Native, f.ClickHouse.HTTP, f.Redis.Addr, f.URL, f.APIKey, f.OrganizationID, occurred)
+`, f.URL, d.folder.Path(), devFileName, f.ClickHouse.Native, f.ClickHouse.HTTP, f.Redis.Addr, curl, f.URL, f.APIKey, f.OrganizationID, occurred)
 	if err != nil {
 		return fmt.Errorf("print the first steps: %w", err)
 	}

@@ -28,6 +28,8 @@ type devFile struct {
 	ClickHouse     devClickHouse    `json:"clickhouse"`
 	Redis          devRedis         `json:"redis"`
 	PID            int              `json:"pid"`
+	// TLSCertFile is what the server shows, where it serves HTTPS.
+	TLSCertFile string `json:"tlsCertFile,omitempty"`
 }
 
 type devClickHouse struct {
@@ -137,11 +139,17 @@ func runningDev(dir string) (f devFile, err error) {
 	return f, nil
 }
 
-// DevServer is where the `leadevents dev` that runs on dir serves, and the key of
-// its organization.
-func DevServer(dir string) (url string, apiKey auth.Secret, err error) {
+// DevServer is where a `leadevents dev` serves.
+type DevServer struct {
+	URL         string
+	APIKey      auth.Secret // of its organization
+	TLSCertFile string      // see TrustServer; empty without TLS
+}
+
+// RunningDev is the server of the `leadevents dev` that runs on dir.
+func RunningDev(dir string) (DevServer, error) {
 	f, err := runningDev(dir)
-	return f.URL, auth.NewSecret(f.APIKey), err
+	return DevServer{f.URL, auth.NewSecret(f.APIKey), f.TLSCertFile}, err
 }
 
 // DevSettings is the settings, by key, that reach the stores of the `leadevents

@@ -45,7 +45,7 @@ func TestTheDocumentIsValid(t *testing.T) {
 
 // Every route is documented, and everything documented is a route.
 func TestTheDocumentHasEveryRoute(t *testing.T) {
-	front, err := newHTTP(configs.Defaults(), quiet(), prometheus.NewRegistry())
+	front, err := newHTTP(configs.Defaults(), nil, quiet(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

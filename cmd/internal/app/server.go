@@ -55,7 +55,7 @@ func Serve(ctx context.Context, s configs.Settings, log *slog.Logger) (err error
 		return err
 	}
 	srv.serve(g, s)
-	log.Info("ready", "url", addressOf(srv.listener), "clickhouse", s.ClickHouse.Addrs, "redis", s.Redis.Addr)
+	log.Info("ready", "url", srv.url(s), "clickhouse", s.ClickHouse.Addrs, "redis", s.Redis.Addr)
 	return g.wait(ctx)
 }
 
@@ -135,7 +135,11 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	}, srv.db, srv.ledger)
 	g.run("sends", stopSends, srv.sends.Run)
 
-	if srv.http, err = newHTTP(s, log, reg); err != nil {
+	certificate, err := openCertificate(g, s.HTTP, log)
+	if err != nil {
+		return nil, err
+	}
+	if srv.http, err = newHTTP(s, certificate, log, reg); err != nil {
 		return nil, err
 	}
 	srv.route()
@@ -148,7 +152,11 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	return srv, nil
 }
 
-func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*httpserver.Server, error) {
+func newHTTP(s configs.Settings, certificate *httpserver.Certificate, log *slog.Logger, reg *prometheus.Registry) (*httpserver.Server, error) {
+	proxies, err := trustedProxies(s.HTTP)
+	if err != nil {
+		return nil, err
+	}
 	return httpserver.New(httpserver.Config{
 		MaxHeaderBytes:   int(s.HTTP.MaxHeaderBytes),
 		MaxConnections:   s.HTTP.MaxConnections,
@@ -161,6 +169,8 @@ func newHTTP(s configs.Settings, log *slog.Logger, reg *prometheus.Registry) (*h
 		WriteTimeout:     s.HTTP.WriteTimeout,
 		LingerTimeout:    s.HTTP.LingerTimeout,
 		ReadinessTimeout: s.HTTP.ReadinessTimeout,
+		Certificate:      certificate,
+		TrustedProxies:   proxies,
 		LogRequests:      s.Log.Requests,
 		OpenAPI:          leadevents.OpenAPI,
 	}, log, reg, reg)
@@ -224,15 +234,15 @@ func (srv *server) serve(g *group, s configs.Settings) {
 	})
 }
 
-// addressOf is where clients on this machine reach the listener.
-func addressOf(l net.Listener) string {
-	addr, ok := l.Addr().(*net.TCPAddr)
+// url is where clients on this machine reach the server.
+func (srv *server) url(s configs.Settings) string {
+	addr, ok := srv.listener.Addr().(*net.TCPAddr)
 	if !ok {
-		return "http://" + l.Addr().String()
+		return scheme(s.HTTP) + "://" + srv.listener.Addr().String()
 	}
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() { // all addresses: this one too
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+	return scheme(s.HTTP) + "://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }

@@ -336,6 +336,7 @@ func TestKeyring(t *testing.T) {
 func TestRefusalsNameSettingsThatExist(t *testing.T) {
 	for _, name := range []string{
 		httpserver.SettingMaxHeaderBytes, httpserver.SettingMaxConnections, httpserver.SettingMaxRequests,
+		httpserver.SettingTLSCertFile, httpserver.SettingTLSKeyFile, httpserver.SettingTrustedProxies,
 		httpserver.SettingMaxBodyMemory, httpserver.SettingHeaderTimeout, httpserver.SettingBodyTimeout, httpserver.SettingBodyIdleTimeout,
 		"ingest.queue", "ingest.bulk_queue", "audiences.max_uploads",
 	} {
@@ -348,7 +349,7 @@ func TestRefusalsNameSettingsThatExist(t *testing.T) {
 // Whatever the settings allow, the parts accept: nothing fails late.
 func TestPartsAcceptTheDefaults(t *testing.T) {
 	s := configs.Defaults()
-	if _, err := newHTTP(s, quiet(), prometheus.NewRegistry()); err != nil {
+	if _, err := newHTTP(s, nil, quiet(), prometheus.NewRegistry()); err != nil {
 		t.Error(err)
 	}
 	cfg, err := ledgerConfig(s, dialers{}, quiet(), prometheus.NewRegistry())
