@@ -52,7 +52,7 @@ type HTTP struct {
 	// TrustedProxies are whose X-Forwarded-For is believed: addresses, or networks.
 	TrustedProxies []string `key:"trusted_proxies" default:"" form:"networks"`
 	// MaxConnections bounds the open connections. For one more, that which has
-	// waited longest for a request is closed; if all are at work, it is a 503.
+	// waited longest for a request or its body is closed; if all are at work, it is a 503.
 	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
 	// MaxRequests bounds the requests handled at once, those not counted whose
 	// body is still on its way; one more is a 503.

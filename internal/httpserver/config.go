@@ -29,7 +29,7 @@ type Config struct {
 	// read buffer of each connection. 1,024 to 1,048,576.
 	MaxHeaderBytes int
 	// MaxConnections is how many connections are open at once. For one more, that
-	// which has waited longest for a request is closed; while a request is handled
+	// which has waited longest for a request or its body is closed; while a request is handled
 	// on each, it is answered 503 (under TLS closed without an answer). 1 to
 	// 1,000,000.
 	MaxConnections int

@@ -133,7 +133,7 @@ func passing(err error) bool {
 }
 
 // admit makes room for c if it must: of the connections that no handler works for
-// (idle ones, silent ones, those whose headers trickle in) the one that has waited
+// (idle ones, silent ones, those whose headers or body trickle in) the one that has waited
 // longest goes. So whoever opens connections and leaves them only ever takes them
 // from himself and the idle, and new clients get in. False if all are being handled.
 func (cs *connections) admit(c *conn) bool {
@@ -171,6 +171,9 @@ func (cs *connections) handled(c *conn) {
 // begin says that a handler works for c from now on; false if c had to go for another
 // one before.
 func (cs *connections) begin(c *conn) bool {
+	if c == nil {
+		return true
+	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.handled(c)
@@ -178,7 +181,19 @@ func (cs *connections) begin(c *conn) bool {
 	return open
 }
 
-// inHandlers is how many connections are not waiting for a request.
+// await puts c among those that wait for their clients.
+func (cs *connections) await(c *conn) {
+	if c == nil {
+		return
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if _, open := cs.open[c]; open && c.place == nil {
+		c.place = cs.waiting.PushBack(c)
+	}
+}
+
+// inHandlers is how many connections do not wait for their client.
 func (cs *connections) inHandlers() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -224,11 +239,7 @@ func (cs *connections) state(nc net.Conn, state fasthttp.ConnState) {
 		return
 	}
 	c.unread.Store(false)
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if _, open := cs.open[c]; open && c.place == nil {
-		c.place = cs.waiting.PushBack(c)
-	}
+	cs.await(c)
 }
 
 // stop closes the listeners and ends what waits for nothing: lingering

@@ -42,6 +42,10 @@
 //   - c.JSON writes with go-json-experiment: nil slices are [], nil maps {}.
 //   - Log lines and metrics carry the route's pattern, never the path: paths
 //     and query strings hold phones. [SetOrganization] adds the organization.
+//   - [ClientAddress] is where a request comes from: for logs and the audit log, no
+//     credential.
+//   - Security headers are added to every answer; Content-Security-Policy and
+//     Cache-Control stay what the handler has set.
 //   - A path parameter may hold an escaped slash (%2F): routing sees the path
 //     as sent, [Param] unescapes.
 //
@@ -52,6 +56,18 @@
 // and code not_found, headers too long are 431 and a request that does not
 // arrive in time is 408, both invalid_request. Every answer has X-Request-Id,
 // those to bytes that are not HTTP too.
+//
+// # Slow and silent clients
+//
+//	handshake, headers   Config.HeaderTimeout each
+//	a body               BodyTimeout; streamed: for each MiB, BodyIdleTimeout for a pause
+//	an answer            WriteTimeout for each piece
+//	the next request     IdleTimeout
+//
+// While the server is full, connections that wait for their client (but not for it to
+// take an answer, or to send a streamed body) make room for new ones, that which has
+// waited longest first. A body on its way holds no place among MaxRequests; it holds
+// what it has filled of the body memory.
 //
 // # Answering a client that is still sending
 //

@@ -66,7 +66,8 @@ var (
 		"this path does not have that method; the Allow header lists those it has")}
 )
 
-// errGone is for a request on a connection that was closed for another one.
+// errGone is for a request on a connection that was closed for another one. Nobody
+// reads it.
 var errGone = leadevents.Errorf(leadevents.Unavailable, "the connection was closed for a new one (%s)", SettingMaxConnections)
 
 // errAwaitBody is what body readers return while the client still waits for

@@ -28,6 +28,7 @@ const maxRequestID = 128
 // request is what the server knows of a request beside Fiber's context.
 type request struct {
 	srv       *Server
+	conn      *conn // nil in tests without one
 	started   time.Time
 	id        string
 	route     string // the pattern ("/api/v1/leads/:phone/events"), "" if none matched
@@ -74,7 +75,7 @@ func Context(c *fiber.Ctx) context.Context { return requestOf(c.Context()).srv.b
 // begin attaches a request to ctx.
 func (s *Server) begin(ctx *fasthttp.RequestCtx) *request {
 	r := requestPool.Get().(*request)
-	*r = request{srv: s, started: time.Now(), id: requestID(ctx.Request.Header.Peek(headerRequestID))}
+	*r = request{srv: s, conn: connOf(ctx.Conn()), started: time.Now(), id: requestID(ctx.Request.Header.Peek(headerRequestID))}
 	ctx.SetUserValue(requestKey{}, r)
 	return r
 }
@@ -134,7 +135,7 @@ func (s *Server) run(ctx *fasthttp.RequestCtx, r *request) {
 			s.panicked(ctx, v)
 		}
 	}()
-	if c := connOf(ctx.Conn()); c != nil && !s.conns.begin(c) {
+	if !s.conns.begin(r.conn) {
 		failCtx(ctx, errGone) // nobody reads it; but nothing is done that nobody hears of
 		return
 	}
@@ -236,7 +237,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
 		if status >= 400 && ctx.Request.Header.ContentLength() == -1 {
 			ctx.SetConnectionClose()
 		}
-		if c := connOf(ctx.Conn()); c != nil {
+		if c := r.conn; c != nil {
 			c.unread.Store(true)
 			// fasthttp reads a remainder of up to 256 KiB to keep the
 			// connection: no longer than lingering would.
@@ -260,9 +261,11 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
 
 // stepAside gives the request's place among those handled to others while its body
 // comes: as slowly as the client likes, and in hmac mode before it is known who that
-// is. What it holds meanwhile is a connection and bytes of the body memory.
+// is. Nothing has been done for it yet, so its connection may go for another one too;
+// what it holds for certain is its bytes of the body memory.
 func (s *Server) stepAside(r *request) {
 	if r.admitted {
+		s.conns.await(r.conn)
 		s.requests.release(1)
 		r.admitted, r.stepped = false, true
 	}
@@ -274,6 +277,9 @@ func (s *Server) stepBack(r *request) error {
 		return nil
 	}
 	r.stepped = false
+	if !s.conns.begin(r.conn) {
+		return errGone
+	}
 	if !s.requests.acquire(1) {
 		return s.requestsRefusal()
 	}

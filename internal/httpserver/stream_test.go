@@ -127,4 +127,23 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	still := f.dial(t)
 	still.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
 	gone("a client that stands still")
+	// So has one that reads a byte now and then: moving is not enough.
+	sips := f.dial(t)
+	if err := sips.SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	sips.write("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := sips.Read(make([]byte, 1)); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	gone("a client that reads a byte now and then")
+	_ = sips.Close()
+	<-done
 }
