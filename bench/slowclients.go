@@ -39,7 +39,7 @@ func newSlowClients(wrap wrapper) *cobra.Command {
 	cmd.Flags().StringArrayVar(&b.settings, "set", nil, "a setting of the server, KEY=VALUE; may be repeated")
 	cmd.Flags().IntVar(&b.slow, "slow", 1000, "slow connections")
 	cmd.Flags().IntVar(&b.connections, "connections", 16, "connections of single events")
-	cmd.Flags().IntVar(&b.seconds, "seconds", 6, "how long each measurement takes")
+	cmd.Flags().IntVar(&b.seconds, "seconds", 12, "how long each measurement takes")
 	cmd.Flags().IntVar(&b.rounds, "rounds", 5, "measurements of each")
 	return cmd
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// securityHeaders are on every answer, errors and other people's bytes too. A handler
-// that needs another value sets it itself: what is set stays.
+// securityHeaders are on every answer, errors and other people's bytes too. Where a
+// handler has own, what it has set stays.
 //
 //   - nosniff: metadata and externalIds are whatever a client stored, and a browser
 //     must not take them for a page
@@ -15,12 +15,17 @@ import (
 //   - nothing of it is a page, so nothing may be loaded or run, nor frame it. A
 //     handler that serves pages brings a policy of its own.
 //   - no other origin may embed it, and no link out of it tells where it was
-var securityHeaders = [...]struct{ name, value string }{
-	{fasthttp.HeaderXContentTypeOptions, "nosniff"},
-	{fasthttp.HeaderCacheControl, "no-store"},
-	{fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'"},
-	{"Cross-Origin-Resource-Policy", "same-origin"},
-	{fasthttp.HeaderReferrerPolicy, "no-referrer"},
+//
+// As bytes in their canonical spelling, which saves half of what they cost.
+var securityHeaders = [...]struct {
+	name, value []byte
+	own         bool
+}{
+	{[]byte("X-Content-Type-Options"), []byte("nosniff"), false},
+	{[]byte("Cache-Control"), []byte("no-store"), true},
+	{[]byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'"), true},
+	{[]byte("Cross-Origin-Resource-Policy"), []byte("same-origin"), false},
+	{[]byte("Referrer-Policy"), []byte("no-referrer"), false},
 }
 
 // strictTransport makes browsers that were here over TLS come back over TLS only, for
@@ -34,9 +39,10 @@ const strictTransport = "max-age=31536000"
 // a path does not have, 405.
 func secureHeaders(ctx *fasthttp.RequestCtx) {
 	header := &ctx.Response.Header
-	for _, h := range securityHeaders {
-		if len(header.Peek(h.name)) == 0 {
-			header.Set(h.name, h.value)
+	for i := range securityHeaders {
+		h := &securityHeaders[i]
+		if !h.own || len(header.PeekBytes(h.name)) == 0 {
+			header.SetCanonical(h.name, h.value)
 		}
 	}
 	if _, under := ctx.Conn().(*secureConn); under {
@@ -48,7 +54,7 @@ func secureHeaders(ctx *fasthttp.RequestCtx) {
 var plainHeaders = func() string {
 	var b strings.Builder
 	for _, h := range securityHeaders {
-		b.WriteString(h.name + ": " + h.value + "\r\n")
+		b.WriteString(string(h.name) + ": " + string(h.value) + "\r\n")
 	}
 	return b.String()
 }()
