@@ -71,6 +71,9 @@ func checkSettings(s configs.Settings) []Finding {
 		all = append(all, Finding{Warning, "settings", "operator_token is not set, so organizations cannot be administered over HTTP",
 			"set LEADEVENTS_OPERATOR_TOKEN, or use `leadevents org create` on this machine"})
 	}
+	if s.HTTP.TLSCertFile != "" {
+		all = append(all, checkCertificate(s.HTTP))
+	}
 	return all
 }
 

@@ -50,6 +50,30 @@ func trustedProxies(s configs.HTTP) ([]netip.Prefix, error) {
 	return all, nil
 }
 
+// expirySoon: certificates are usually renewed 30 days before their end, so one with
+// less than half of that left shows that the renewal does not work.
+const expirySoon = 14 * 24 * time.Hour
+
+// checkCertificate looks at the pair as a server would at its start.
+func checkCertificate(s configs.HTTP) Finding {
+	const subject = "settings"
+	c, err := httpserver.OpenCertificate(s.TLSCertFile, s.TLSKeyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return Finding{Broken, subject, fmt.Sprintf("the TLS certificate cannot be used: %v", err),
+			"give http.tls_cert_file a chain of certificates in PEM, the server's first, and http.tls_key_file its key"}
+	}
+	end := c.NotAfter()
+	text := fmt.Sprintf("the TLS certificate is good until %s", end.UTC().Format(time.DateOnly))
+	switch left := time.Until(end); {
+	case left <= 0:
+		return Finding{Broken, subject, fmt.Sprintf("the TLS certificate has expired on %s", end.UTC().Format(time.DateOnly)),
+			"put a new one into its files: a running server picks it up"}
+	case left < expirySoon:
+		return Finding{Warning, subject, text, "put a new one into its files: a running server picks it up"}
+	}
+	return Finding{OK, subject, text, ""}
+}
+
 // scheme is what the URL of a server with these settings begins with.
 func scheme(s configs.HTTP) string {
 	if s.TLSCertFile != "" {

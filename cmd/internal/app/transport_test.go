@@ -9,12 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"leadevents/configs"
 )
@@ -22,18 +23,29 @@ import (
 // certificate writes a pair that is made for 127.0.0.1.
 func certificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	server.StartTLS() // it brings one with it
-	defer server.Close()
-	pair := server.TLS.Certificates[0]
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	return issued(t, time.Now().Add(365*24*time.Hour))
+}
+
+// issued is one that expires then.
+func issued(t *testing.T, expires time.Time) (certFile, keyFile string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: expires}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	for path, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		certFile: {Type: "CERTIFICATE", Bytes: der},
 		keyFile:  {Type: "PRIVATE KEY", Bytes: key},
 	} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
@@ -109,19 +121,7 @@ func TestOnlyTheServersOwnCertificateIsTrusted(t *testing.T) {
 	if response, err := trusting(t, s.HTTP.TLSCertFile).Get(base + "/livez"); err != nil || response.Body.Close() != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("its own: %v", err)
 	}
-	other := filepath.Join(t.TempDir(), "other.crt")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"example.com"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(other, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	other, _ := issued(t, time.Now().Add(time.Hour))
 	if _, err := trusting(t, other).Get(base + "/livez"); err == nil || !strings.Contains(err.Error(), "another certificate") {
 		t.Errorf("another one: %v", err)
 	}
@@ -170,5 +170,28 @@ func TestDevUnderTLS(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestCheckLooksAtTheCertificate(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		left  time.Duration
+		level Level
+		text  string
+	}{
+		{60 * day, OK, "is good until"},
+		{10 * day, Warning, "is good until"},
+		{-day, Broken, "has expired"},
+	} {
+		s := configs.Defaults()
+		s.HTTP.TLSCertFile, s.HTTP.TLSKeyFile = issued(t, time.Now().Add(tt.left))
+		if f := checkCertificate(s.HTTP); f.Level != tt.level || !strings.Contains(f.Text, tt.text) || (f.Level != OK) != (f.Remedy != "") {
+			t.Errorf("%s left: %+v", tt.left, f)
+		}
+		s.HTTP.TLSKeyFile = s.HTTP.TLSCertFile
+		if f := checkCertificate(s.HTTP); f.Level != Broken || f.Remedy == "" {
+			t.Errorf("no key: %+v", f)
+		}
 	}
 }
