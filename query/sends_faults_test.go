@@ -15,7 +15,6 @@ import (
 
 type (
 	materializeFunc = func(ctx context.Context, store query.SendStore, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(int, int)) (audience.Totals, error)
-	addFunc         = func(ctx context.Context, store query.SendStore, org leadevents.OrgID, id string, e audience.SendEntry) error
 )
 
 // pausedAt is a store that stops once at an entry of a kind, before it is added, and
