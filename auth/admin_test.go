@@ -292,14 +292,14 @@ func TestSigningKeysAndModes(t *testing.T) {
 		t.Error(err)
 	}
 	revoked := p.signingKey(t, 7)
-	again, err := p.RevokeSigningKey(t.Context(), 7, revoked.ID)
+	again, _, err := p.RevokeSigningKey(t.Context(), 7, revoked.ID)
 	if err != nil || again.Sealed != "" || again.RevokedAt.IsZero() {
 		t.Errorf("a revoked signing key keeps its secret: %+v, %v", again, err)
 	}
 	if _, err := p.SetAuthMode(t.Context(), 7, auth.ModeHMAC); outcome(err) != "conflict" {
 		t.Errorf("hmac with only a revoked signing key: %v", err)
 	}
-	if _, err := p.RevokeSigningKey(t.Context(), 7, "nothing"); outcome(err) != "not_found" {
+	if _, _, err := p.RevokeSigningKey(t.Context(), 7, "nothing"); outcome(err) != "not_found" {
 		t.Error(err)
 	}
 	other := newProcess(t, p.store, auth.Config{MasterKeys: masterKeys(t, strings.Repeat("aa", 32))})

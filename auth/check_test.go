@@ -121,7 +121,7 @@ func newWebhooks(t *testing.T) *webhooks {
 	w.signH2 = auth.Sign(w.signingKey(t, orgH).Secret, w.body)
 	gone := w.signingKey(t, orgH)
 	w.gone = auth.Sign(gone.Secret, w.body)
-	if _, err := w.RevokeSigningKey(t.Context(), orgH, gone.ID); err != nil {
+	if _, _, err := w.RevokeSigningKey(t.Context(), orgH, gone.ID); err != nil {
 		t.Fatal(err)
 	}
 	w.signX = auth.Sign(auth.NewSecret("les_unknown"), w.body)

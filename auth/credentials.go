@@ -124,8 +124,9 @@ type APIKey struct {
 
 	// Filled by lists only: at most FlushInterval behind for the uses of other
 	// processes. Uses is a statistic, not an exact count.
-	LastUsedAt time.Time // zero: never used
-	Uses       uint64
+	LastUsedAt   time.Time // zero: never used
+	Uses         uint64
+	SafeToRevoke bool // active no longer, or not used for Config.UnusedAfter; never the last that is needed
 }
 
 // Prefix is the beginning of the key: enough to recognize it, and nothing of
@@ -148,8 +149,9 @@ type SigningKey struct {
 	RevokedAt   time.Time // zero: active
 	Version     uint64
 
-	LastUsedAt time.Time // as for APIKey
-	Uses       uint64
+	LastUsedAt   time.Time // as for APIKey
+	Uses         uint64
+	SafeToRevoke bool
 }
 
 // Active tells whether signatures of this key are accepted.

@@ -27,6 +27,9 @@ type Config struct {
 	MaxWait time.Duration
 	// FlushInterval is how often use counts are written; default 10 s.
 	FlushInterval time.Duration
+	// UnusedAfter is for how long a key must not have been used to be shown as
+	// safe to revoke; default 30 days.
+	UnusedAfter time.Duration
 	// MasterKeys encrypt the signing secrets.
 	MasterKeys Keyring
 }
@@ -57,6 +60,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.MaxStaleness, 2 * time.Second},
 		{&c.MaxWait, time.Second},
 		{&c.FlushInterval, 10 * time.Second},
+		{&c.UnusedAfter, 30 * 24 * time.Hour},
 	} {
 		if *d.value == 0 {
 			*d.value = d.fallback

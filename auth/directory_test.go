@@ -387,7 +387,7 @@ func TestSigningKeysThatCannotBeDecryptedAreNeverForgeries(t *testing.T) {
 		t.Error(err)
 	}
 	// Revoking the unreadable one makes "no" a no again.
-	if _, err := wrong.RevokeSigningKey(t.Context(), 7, secret.ID); err != nil {
+	if _, _, err := wrong.RevokeSigningKey(t.Context(), 7, secret.ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := send(secret.Secret, 7); outcome(err) != "unauthenticated" {

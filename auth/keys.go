@@ -86,6 +86,7 @@ func (d *Directory) Keys(ctx context.Context, org leadevents.OrgID) ([]APIKey, e
 	for i := range r.APIKeys {
 		k := &r.APIKeys[i]
 		k.LastUsedAt, k.Uses = uses[k.ID].LastUsedAt, uses[k.ID].Uses
+		k.SafeToRevoke = d.keySafe(*k, r.APIKeys)
 	}
 	slices.SortFunc(r.APIKeys, func(a, b APIKey) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
@@ -113,8 +114,7 @@ func (d *Directory) RevokeKey(ctx context.Context, org leadevents.OrgID, id stri
 	if !k.RevokedAt.IsZero() {
 		return k, nil
 	}
-	administers := func(k APIKey) bool { return k.Active(d.now()) && k.Scopes.Has(Admin) }
-	if !force && administers(k) && !slices.ContainsFunc(r.APIKeys, func(other APIKey) bool { return other.ID != id && administers(other) }) {
+	if !force && lastAdmin(k, r.APIKeys, d.now()) {
 		return APIKey{}, leadevents.Errorf(leadevents.Conflict, "API key %s is the last active one with scope admin: create another first, or revoke it with force", id)
 	}
 	k.RevokedAt, k.Version = d.moment(), d.version(k.Version)

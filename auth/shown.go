@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"time"
 
 	"leadevents"
@@ -52,6 +53,10 @@ type ShownKey struct {
 	ExpiresAt  *string  `json:"expiresAt"`  // null: never
 	LastUsedAt *string  `json:"lastUsedAt"` // null: never
 	RevokedAt  *string  `json:"revokedAt"`  // null: not revoked
+	// Uses is a statistic, at most FlushInterval behind. SafeToRevoke is that nobody
+	// would miss it: see Config.UnusedAfter.
+	Uses         uint64 `json:"uses"`
+	SafeToRevoke bool   `json:"safeToRevoke"`
 }
 
 // Show is what a list tells of an API key.
@@ -60,6 +65,7 @@ func (k APIKey) Show() ShownKey {
 		ID: k.ID, Name: k.Name, Prefix: k.Prefix(), Scopes: k.Scopes.Names(),
 		CreatedAt: k.CreatedAt.Format(leadevents.TimeFormat),
 		ExpiresAt: shownTime(k.ExpiresAt), LastUsedAt: shownTime(k.LastUsedAt), RevokedAt: shownTime(k.RevokedAt),
+		Uses: k.Uses, SafeToRevoke: k.SafeToRevoke,
 	}
 }
 
@@ -82,16 +88,18 @@ func (k NewAPIKey) Reveal() CreatedKey {
 
 // ShownSigningKey is a signing key without its secret.
 type ShownSigningKey struct {
-	ID         string  `json:"id"`
-	Name       string  `json:"name"`
-	CreatedAt  string  `json:"createdAt"`
-	LastUsedAt *string `json:"lastUsedAt"`
-	RevokedAt  *string `json:"revokedAt"`
+	ID           string  `json:"id"`
+	Name         string  `json:"name"`
+	CreatedAt    string  `json:"createdAt"`
+	LastUsedAt   *string `json:"lastUsedAt"`
+	RevokedAt    *string `json:"revokedAt"`
+	Uses         uint64  `json:"uses"`
+	SafeToRevoke bool    `json:"safeToRevoke"`
 }
 
 // Show is what a list tells of a signing key.
 func (k SigningKey) Show() ShownSigningKey {
-	return ShownSigningKey{k.ID, k.Name, k.CreatedAt.Format(leadevents.TimeFormat), shownTime(k.LastUsedAt), shownTime(k.RevokedAt)}
+	return ShownSigningKey{k.ID, k.Name, k.CreatedAt.Format(leadevents.TimeFormat), shownTime(k.LastUsedAt), shownTime(k.RevokedAt), k.Uses, k.SafeToRevoke}
 }
 
 // CreatedSigningKey is a new signing key.
@@ -105,6 +113,30 @@ type CreatedSigningKey struct {
 // Reveal is the answer to the creation, the only one with the secret.
 func (k NewSigningKey) Reveal() CreatedSigningKey {
 	return CreatedSigningKey{k.ID, k.Name, k.Secret.Reveal(), k.CreatedAt.Format(leadevents.TimeFormat)}
+}
+
+// Revocation is the answer to the end of a key.
+type Revocation struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	RevokedAt string `json:"revokedAt"`
+	// Warning is what else has ended with it, in a sentence.
+	Warning string `json:"warning,omitempty"`
+}
+
+// ShowRevocation is the answer to the key's revocation.
+func (k APIKey) ShowRevocation() Revocation {
+	return Revocation{ID: k.ID, Name: k.Name, RevokedAt: k.RevokedAt.Format(leadevents.TimeFormat)}
+}
+
+// ShowRevocation is the answer to the key's revocation; silenced as
+// RevokeSigningKey tells.
+func (k SigningKey) ShowRevocation(silenced bool) Revocation {
+	r := Revocation{ID: k.ID, Name: k.Name, RevokedAt: k.RevokedAt.Format(leadevents.TimeFormat)}
+	if silenced {
+		r.Warning = fmt.Sprintf("organization %d is in hmac mode and has no active signing key any more: its webhooks are refused until one is made or its mode is api_key", k.Org)
+	}
+	return r
 }
 
 func shownTime(t time.Time) *string {

@@ -54,7 +54,7 @@ func (d *Directory) CreateSigningKey(ctx context.Context, org leadevents.OrgID, 
 // SigningKeys lists an organization's signing keys, revoked ones too, oldest
 // first.
 func (d *Directory) SigningKeys(ctx context.Context, org leadevents.OrgID) ([]SigningKey, error) {
-	_, r, err := d.load(ctx, org)
+	o, r, err := d.load(ctx, org)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,7 @@ func (d *Directory) SigningKeys(ctx context.Context, org leadevents.OrgID) ([]Si
 	for i := range r.SigningKeys {
 		k := &r.SigningKeys[i]
 		k.LastUsedAt, k.Uses = uses[k.ID].LastUsedAt, uses[k.ID].Uses
+		k.SafeToRevoke = d.signingKeySafe(*k, o, r.SigningKeys)
 	}
 	slices.SortFunc(r.SigningKeys, func(a, b SigningKey) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
@@ -75,23 +76,24 @@ func (d *Directory) SigningKeys(ctx context.Context, org leadevents.OrgID) ([]Si
 // RevokeSigningKey ends a signing key for good, as fast as RevokeKey, and drops
 // its secret from the record. The last one of an organization in hmac mode may
 // be revoked too: a leaked secret must end at once, and until another is made
-// the organization's webhooks are refused, not let in.
-func (d *Directory) RevokeSigningKey(ctx context.Context, org leadevents.OrgID, id string) (SigningKey, error) {
+// the organization's webhooks are refused, not let in: silenced tells.
+func (d *Directory) RevokeSigningKey(ctx context.Context, org leadevents.OrgID, id string) (k SigningKey, silenced bool, err error) {
 	d.admin.Lock()
 	defer d.admin.Unlock()
-	_, r, err := d.load(ctx, org)
+	o, r, err := d.load(ctx, org)
 	if err != nil {
-		return SigningKey{}, err
+		return SigningKey{}, false, err
 	}
 	i := slices.IndexFunc(r.SigningKeys, func(k SigningKey) bool { return k.ID == id })
 	if i < 0 {
-		return SigningKey{}, leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with the id %q", org, cut(id, 40))
+		return SigningKey{}, false, leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with the id %q", org, cut(id, 40))
 	}
-	k := r.SigningKeys[i]
+	k = r.SigningKeys[i]
+	silenced = lastSigner(k, o, r.SigningKeys)
 	if !k.Active() {
-		return k, nil
+		return k, silenced, nil
 	}
 	k.RevokedAt, k.Version, k.Sealed = d.moment(), d.version(k.Version), ""
 	err = d.write(ctx, "the revocation", func(ctx context.Context) error { return d.store.PutSigningKey(ctx, k) })
-	return k, err
+	return k, silenced, err
 }

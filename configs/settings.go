@@ -193,6 +193,9 @@ type Auth struct {
 	MaxWait time.Duration `key:"max_wait" default:"1s" range:"10ms..10s"`
 	// FlushInterval is how often the last uses of keys are written.
 	FlushInterval time.Duration `key:"flush_interval" default:"10s" range:"100ms..10m"`
+	// UnusedAfter is for how long a key must not have been used until lists show it
+	// as safe to revoke; 30 days.
+	UnusedAfter time.Duration `key:"unused_after" default:"720h" range:"1s..8760h"`
 }
 
 // Audiences bounds the uploads of audiences.

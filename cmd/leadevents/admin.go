@@ -128,6 +128,14 @@ func printTable(w io.Writer, header string, rows [][]string) error {
 	return nil
 }
 
+// safe is whether nobody would miss a key.
+func safe(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
 // cell is a time that may never have come.
 func cell(at *string) string {
 	if at == nil {

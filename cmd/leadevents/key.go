@@ -104,7 +104,9 @@ func newKeyList() *cobra.Command {
 		Use:   "list ORG",
 		Short: "List an organization's API keys",
 		Long: `Lists the API keys of the organization with the number ORG, oldest first, revoked
-and expired ones too. lastUsedAt is at most some seconds behind (auth.flush_interval).` + whichStores,
+and expired ones too. lastUsedAt and uses are at most some seconds behind
+(auth.flush_interval). safeToRevoke says yes where nobody would miss the key: it has
+expired, or was not used for 30 days (auth.unused_after).` + whichStores,
 		Args: exactArgs("ORG"),
 	}
 	a := addAdministration(cmd)
@@ -119,9 +121,9 @@ and expired ones too. lastUsedAt is at most some seconds behind (auth.flush_inte
 			for _, k := range keys {
 				s := k.Show()
 				list = append(list, s)
-				rows = append(rows, []string{s.Prefix, strings.Join(s.Scopes, ","), s.CreatedAt, cell(s.ExpiresAt), cell(s.LastUsedAt), cell(s.RevokedAt), s.Name})
+				rows = append(rows, []string{s.Prefix, strings.Join(s.Scopes, ","), s.CreatedAt, cell(s.ExpiresAt), cell(s.LastUsedAt), cell(s.RevokedAt), fmt.Sprint(s.Uses), safe(s.SafeToRevoke), s.Name})
 			}
-			return a.list(cmd, "apiKeys", list, "prefix scopes createdAt expiresAt lastUsedAt revokedAt name", rows)
+			return a.list(cmd, "apiKeys", list, "prefix scopes createdAt expiresAt lastUsedAt revokedAt uses safeToRevoke name", rows)
 		})
 	})
 	return cmd
@@ -157,7 +159,7 @@ without it nobody could administer the organization over HTTP.` + whichStores,
 			explain(cmd, "API key %s (%s) of organization %d is revoked since %s; no server accepts it from 2 seconds after that on.",
 				k.Prefix(), k.Name, org, k.RevokedAt.Format(leadevents.TimeFormat))
 			if a.json {
-				return printJSON(cmd.OutOrStdout(), k.Show())
+				return printJSON(cmd.OutOrStdout(), k.ShowRevocation())
 			}
 			return nil
 		})

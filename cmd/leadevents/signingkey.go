@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +60,9 @@ func newSigningKeyList() *cobra.Command {
 		Use:   "list ORG",
 		Short: "List an organization's signing keys",
 		Long: `Lists the signing keys of the organization with the number ORG, oldest first,
-revoked ones too. lastUsedAt is at most some seconds behind (auth.flush_interval).` + whichStores,
+revoked ones too. lastUsedAt and uses are at most some seconds behind
+(auth.flush_interval). safeToRevoke says yes where nobody would miss the key: it was
+not used for 30 days (auth.unused_after), and it is not the last that webhooks need.` + whichStores,
 		Args: exactArgs("ORG"),
 	}
 	a := addAdministration(cmd)
@@ -76,9 +77,9 @@ revoked ones too. lastUsedAt is at most some seconds behind (auth.flush_interval
 			for _, k := range keys {
 				s := k.Show()
 				list = append(list, s)
-				rows = append(rows, []string{s.ID, s.CreatedAt, cell(s.LastUsedAt), cell(s.RevokedAt), s.Name})
+				rows = append(rows, []string{s.ID, s.CreatedAt, cell(s.LastUsedAt), cell(s.RevokedAt), fmt.Sprint(s.Uses), safe(s.SafeToRevoke), s.Name})
 			}
-			return a.list(cmd, "signingKeys", list, "id createdAt lastUsedAt revokedAt name", rows)
+			return a.list(cmd, "signingKeys", list, "id createdAt lastUsedAt revokedAt uses safeToRevoke name", rows)
 		})
 	})
 	return cmd
@@ -100,21 +101,17 @@ may be revoked too: until it has another, all its webhooks are refused.` + which
 			return invalid(cmd, err)
 		}
 		return a.run(cmd, func(d *auth.Directory) error {
-			k, err := d.RevokeSigningKey(cmd.Context(), org, id)
+			k, silenced, err := d.RevokeSigningKey(cmd.Context(), org, id)
 			if err != nil {
 				return err
 			}
 			explain(cmd, "Signing key %s (%s) of organization %d is revoked since %s; no server accepts its signatures from 2 seconds after that on.",
 				k.ID, k.Name, org, k.RevokedAt.Format(leadevents.TimeFormat))
-			// The revocation stands, whatever this finds.
-			if o, err := d.Organization(cmd.Context(), org); err == nil && o.AuthMode == auth.ModeHMAC {
-				left, err := d.SigningKeys(cmd.Context(), org)
-				if err == nil && !slices.ContainsFunc(left, auth.SigningKey.Active) {
-					explain(cmd, "Organization %d is in hmac mode and has no active signing key any more: its webhooks are refused until `leadevents signing-key create` makes one, or `leadevents org set-auth %d api_key`.", org, org)
-				}
+			if silenced {
+				explain(cmd, "Organization %d is in hmac mode and has no active signing key any more: its webhooks are refused until `leadevents signing-key create` makes one, or `leadevents org set-auth %d api_key`.", org, org)
 			}
 			if a.json {
-				return printJSON(cmd.OutOrStdout(), k.Show())
+				return printJSON(cmd.OutOrStdout(), k.ShowRevocation(silenced))
 			}
 			return nil
 		})

@@ -202,6 +202,7 @@ func openCredentials(s configs.Settings, d dialers, log *slog.Logger, reg promet
 		MaxStaleness:    s.Auth.MaxStaleness,
 		MaxWait:         s.Auth.MaxWait,
 		FlushInterval:   s.Auth.FlushInterval,
+		UnusedAfter:     s.Auth.UnusedAfter,
 		MasterKeys:      keys,
 	}, db.Credentials(), time.Now, log, reg)
 	if err != nil {
