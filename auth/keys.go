@@ -26,21 +26,62 @@ type NewAPIKey struct {
 // maxExpiry is before 2100, as every time of the contract.
 var maxExpiry = leadevents.MaxOccurredAt.Time()
 
-// CreateKey makes an API key. It works at once in this process, and in every
-// other within MaxStaleness.
-func (d *Directory) CreateKey(ctx context.Context, org leadevents.OrgID, r KeyRequest) (NewAPIKey, error) {
+// keyJSON is the body of POST /api/v1/api-keys.
+type keyJSON struct {
+	Name      string    `json:"name"`
+	Scopes    *[]string `json:"scopes"`
+	ExpiresAt *string   `json:"expiresAt"`
+}
+
+// request reads it. Scopes that are left out are the default ones; an empty list
+// would be a key that can do nothing, and is a mistake.
+func (in *keyJSON) request(now time.Time) (r KeyRequest, err error) {
+	r.Name = in.Name
+	if in.Scopes != nil {
+		if len(*in.Scopes) == 0 {
+			return r, leadevents.Errorf(leadevents.InvalidRequest, "scopes is empty: name what the key may do, or leave the field out for %s", DefaultScopes)
+		}
+		if r.Scopes, err = ParseScopes(*in.Scopes); err != nil {
+			return r, err
+		}
+	}
+	if in.ExpiresAt != nil {
+		if r.ExpiresAt, err = time.Parse(time.RFC3339Nano, *in.ExpiresAt); err != nil {
+			return r, leadevents.Errorf(leadevents.InvalidRequest, "expiresAt must be a time as RFC 3339 with an offset")
+		}
+		if r.ExpiresAt.IsZero() { // which would be never
+			return r, errExpiry
+		}
+	}
+	return r.checked(now)
+}
+
+var errExpiry = leadevents.Errorf(leadevents.InvalidRequest, "expiresAt must lie in the future and before 2100")
+
+// checked is the request with its defaults, if it is one.
+func (r KeyRequest) checked(now time.Time) (KeyRequest, error) {
 	if err := checkName("name", r.Name); err != nil {
-		return NewAPIKey{}, err
+		return r, err
 	}
 	if r.Scopes == 0 {
 		r.Scopes = DefaultScopes
 	}
 	if r.Scopes&^AllScopes != 0 {
-		return NewAPIKey{}, leadevents.Errorf(leadevents.InvalidRequest, "scopes holds an unknown one")
+		return r, leadevents.Errorf(leadevents.InvalidRequest, "scopes holds an unknown one")
 	}
 	r.ExpiresAt = r.ExpiresAt.UTC().Truncate(time.Millisecond)
-	if !r.ExpiresAt.IsZero() && (!r.ExpiresAt.After(d.now()) || r.ExpiresAt.After(maxExpiry)) {
-		return NewAPIKey{}, leadevents.Errorf(leadevents.InvalidRequest, "expiresAt must lie in the future and before 2100")
+	if !r.ExpiresAt.IsZero() && (!r.ExpiresAt.After(now) || r.ExpiresAt.After(maxExpiry)) {
+		return r, errExpiry
+	}
+	return r, nil
+}
+
+// CreateKey makes an API key. It works at once in this process, and in every
+// other within MaxStaleness.
+func (d *Directory) CreateKey(ctx context.Context, org leadevents.OrgID, r KeyRequest) (NewAPIKey, error) {
+	r, err := r.checked(d.now())
+	if err != nil {
+		return NewAPIKey{}, err
 	}
 	d.admin.Lock()
 	defer d.admin.Unlock()

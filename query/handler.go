@@ -1,9 +1,7 @@
 package query
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -34,7 +32,7 @@ func asks(c *fiber.Ctx, directory *auth.Directory, scope auth.Scope, names ...st
 	default:
 		return by, err
 	}
-	by.parameters, err = parameters(c, names...)
+	by.parameters, err = httpserver.QueryParameters(c, names...)
 	return by, err
 }
 
@@ -49,35 +47,6 @@ func (by *asker) limit(fallback, most int) (int, error) {
 		return 0, leadevents.Errorf(leadevents.InvalidRequest, "limit must be 1 to %d", most)
 	}
 	return limit, nil
-}
-
-// parameters reads the query string: only the named ones, each once, none empty.
-// Values are copies.
-func parameters(c *fiber.Ctx, names ...string) (map[string]string, error) {
-	given := map[string]string{}
-	var err error
-	for key, value := range c.Context().QueryArgs().All() {
-		name := string(key)
-		_, twice := given[name]
-		switch {
-		case err != nil:
-		case !slices.Contains(names, name):
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %q is unknown here; known are: %s", name, known(names))
-		case twice:
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s stands there twice", name)
-		case len(value) == 0:
-			err = leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s is empty", name)
-		}
-		given[name] = string(value)
-	}
-	return given, err
-}
-
-func known(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // moment reads a time of the query string; absent is zero.

@@ -230,7 +230,7 @@ func (h *SendHandler) filter(c *fiber.Ctx) error {
 		return err
 	}
 	defer received.Release()
-	if _, err := parameters(c); err != nil {
+	if _, err := httpserver.QueryParameters(c); err != nil {
 		return err
 	}
 	var in listJSON

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"testing"
+	"time"
 
 	"leadevents"
 	"leadevents/auth"
@@ -16,18 +17,20 @@ import (
 const (
 	keyOrg  leadevents.OrgID = 42
 	hmacOrg leadevents.OrgID = 43
+	nextOrg leadevents.OrgID = 45
 )
 
 // prove makes the organizations and gives the sender every credential that a
 // request may come with: apiKey (42), narrow (42, query alone),
 // ingestOnly (42), other (43's
 // key), hmac (43), badSignature,
-// revoked, malformed, none.
+// second (45, all scopes), operator, revoked, expired, malformed, none.
 //
 // It gives s the master key that signing keys need, and migrates.
 func prove(t *testing.T, s *configs.Settings, to *sender) {
 	t.Helper()
 	s.MasterKey = auth.NewMasterKey()
+	s.OperatorToken = auth.NewSecret("the operator's token")
 	if err := Migrate(t.Context(), *s, quiet()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +78,18 @@ func prove(t *testing.T, s *configs.Settings, to *sender) {
 	to.credentials["badSignature"] = func(h http.Header, body []byte) {
 		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(make([]byte, sha256.Size)))
 	}
+	second, err := credentials.CreateOrganization(ctx, "second", nextOrg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.credentials["second"], to.ids["firstKey"] = bearer(second.FirstKey.Key), second.FirstKey.ID
+	to.credentials["operator"] = bearer(s.OperatorToken)
+	short, err := credentials.CreateKey(ctx, keyOrg, auth.KeyRequest{Name: "expired", ExpiresAt: time.Now().Add(100 * time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eventually(t, "the key has expired", func() bool { return time.Now().After(short.ExpiresAt) })
+	to.credentials["expired"] = bearer(short.Key)
 	gone, err := credentials.CreateKey(ctx, keyOrg, auth.KeyRequest{Name: "revoked"})
 	if err != nil {
 		t.Fatal(err)

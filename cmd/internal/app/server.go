@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leadevents"
+	"leadevents/auth"
 	"leadevents/clickhouse"
 	"leadevents/configs"
 	"leadevents/ingest"
@@ -37,6 +38,7 @@ type server struct {
 	ledger      *ledger.Ledger
 	ingester    *ingest.Ingester
 	credentials *Credentials
+	operator    auth.OperatorToken
 	audiences   *query.Audiences
 	sends       *query.Sends
 	http        *httpserver.Server
@@ -103,6 +105,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	if srv.credentials, err = openCredentials(s, d, log, reg); err != nil {
 		return nil, err
 	}
+	srv.operator = auth.NewOperatorToken(s.OperatorToken)
 	g.addCloser("credentials' connections", srv.credentials.Close)
 	g.run("credentials", stopCredentials, srv.credentials.Run)
 
@@ -184,6 +187,7 @@ func (srv *server) route() {
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
 	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
+	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
 }
 

@@ -1,0 +1,305 @@
+package auth
+
+import (
+	"errors"
+
+	"github.com/gofiber/fiber/v2"
+
+	"leadevents"
+	"leadevents/internal/httpserver"
+)
+
+// maxAdministration bounds the bodies of administration: the contract's 10 MB.
+const maxAdministration = 10 << 20
+
+// AdminHandler serves API.md 6: organizations, and the settings and keys of one.
+type AdminHandler struct {
+	directory *Directory
+	operator  OperatorToken
+}
+
+// NewAdminHandler makes the handler; the zero operator token closes /admin.
+func NewAdminHandler(directory *Directory, operator OperatorToken) *AdminHandler {
+	return &AdminHandler{directory: directory, operator: operator}
+}
+
+// Register adds the endpoints.
+func (h *AdminHandler) Register(router fiber.Router) {
+	precheck := httpserver.Precheck(maxAdministration)
+	router.Post("/api/v1/admin/organizations", precheck, h.createOrganization)
+	router.Get("/api/v1/admin/organizations", h.organizations)
+	router.Get("/api/v1/settings/webhooks", h.webhookSettings)
+	router.Put("/api/v1/settings/webhooks", precheck, h.setWebhookSettings)
+	router.Post("/api/v1/api-keys", precheck, h.createKey)
+	router.Get("/api/v1/api-keys", h.keys)
+	router.Delete("/api/v1/api-keys/:id", h.revokeKey)
+	router.Post("/api/v1/signing-keys", precheck, h.createSigningKey)
+	router.Get("/api/v1/signing-keys", h.signingKeys)
+	router.Delete("/api/v1/signing-keys/:id", h.revokeSigningKey)
+}
+
+// administrator is whose key administers which organization.
+type administrator struct {
+	org        leadevents.OrgID
+	parameters map[string]string
+	// forbidden is that the key lacks the scope, which is told when all that can be
+	// wrong with the request is told.
+	forbidden error
+}
+
+// administrates reads who asks, in the contract's order: 401, then what is wrong
+// with the query string, of which the named parameters are known.
+func (h *AdminHandler) administrates(c *fiber.Ctx, names ...string) (by administrator, err error) {
+	p, err := h.directory.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), Admin)
+	switch {
+	case err == nil:
+		by.org = p.Org
+		httpserver.SetOrganization(c, p.Org)
+	case leadevents.KindOf(err) == leadevents.Forbidden:
+		by.forbidden = err
+	default:
+		return by, err
+	}
+	by.parameters, err = httpserver.QueryParameters(c, names...)
+	return by, err
+}
+
+// operates refuses whoever is not the operator.
+func (h *AdminHandler) operates(c *fiber.Ctx) error {
+	if err := h.operator.Check(c.Get(fiber.HeaderAuthorization)); err != nil {
+		return err
+	}
+	_, err := httpserver.QueryParameters(c)
+	return err
+}
+
+// reveal answers with what is shown this once: no cache on the way keeps it.
+func reveal(c *fiber.Ctx, answer any) error {
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.Status(fiber.StatusCreated).JSON(answer)
+}
+
+func (h *AdminHandler) createOrganization(c *fiber.Ctx) error {
+	if err := h.operates(c); err != nil {
+		return err
+	}
+	var in struct {
+		Name string            `json:"name"`
+		ID   *leadevents.OrgID `json:"organizationId"`
+	}
+	if err := httpserver.ReadJSON(c, maxAdministration, &in); err != nil {
+		return err
+	}
+	var id leadevents.OrgID // zero: the next one
+	if in.ID != nil {
+		if id = *in.ID; id == 0 {
+			return leadevents.Errorf(leadevents.InvalidRequest, "organizationId must be a positive integer")
+		}
+	}
+	o, err := h.directory.CreateOrganization(httpserver.Context(c), in.Name, id)
+	if err != nil {
+		return err
+	}
+	return reveal(c, o.Reveal())
+}
+
+func (h *AdminHandler) organizations(c *fiber.Ctx) error {
+	if err := h.operates(c); err != nil {
+		return err
+	}
+	all, err := h.directory.Organizations(httpserver.Context(c))
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Organizations []ShownOrganization `json:"organizations"`
+	}{make([]ShownOrganization, len(all))}
+	for i, o := range all {
+		answer.Organizations[i] = o.Show()
+	}
+	return c.JSON(answer)
+}
+
+// webhookSettingsJSON is how an organization's webhooks prove themselves.
+type webhookSettingsJSON struct {
+	AuthMode Mode `json:"authMode"`
+}
+
+func (h *AdminHandler) webhookSettings(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err == nil {
+		err = by.forbidden
+	}
+	if err != nil {
+		return err
+	}
+	o, err := h.directory.Organization(httpserver.Context(c), by.org)
+	if err != nil {
+		return err
+	}
+	return c.JSON(webhookSettingsJSON{o.AuthMode})
+}
+
+func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err != nil {
+		return err
+	}
+	var in webhookSettingsJSON
+	if err := httpserver.ReadJSON(c, maxAdministration, &in); err != nil {
+		return err
+	}
+	if _, err := ParseMode(string(in.AuthMode)); err != nil {
+		return err
+	}
+	if by.forbidden != nil {
+		return by.forbidden
+	}
+	o, err := h.directory.SetAuthMode(httpserver.Context(c), by.org, in.AuthMode)
+	if err != nil {
+		return err
+	}
+	return c.JSON(webhookSettingsJSON{o.AuthMode})
+}
+
+func (h *AdminHandler) createKey(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err != nil {
+		return err
+	}
+	var in keyJSON
+	if err := httpserver.ReadJSON(c, maxAdministration, &in); err != nil {
+		return err
+	}
+	request, err := in.request(h.directory.now())
+	if err != nil {
+		return err
+	}
+	if by.forbidden != nil {
+		return by.forbidden
+	}
+	k, err := h.directory.CreateKey(httpserver.Context(c), by.org, request)
+	if err != nil {
+		return err
+	}
+	return reveal(c, k.Reveal())
+}
+
+func (h *AdminHandler) keys(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err == nil {
+		err = by.forbidden
+	}
+	if err != nil {
+		return err
+	}
+	all, err := h.directory.Keys(httpserver.Context(c), by.org)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Keys []ShownKey `json:"apiKeys"`
+	}{make([]ShownKey, len(all))}
+	for i, k := range all {
+		answer.Keys[i] = k.Show()
+	}
+	return c.JSON(answer)
+}
+
+func (h *AdminHandler) revokeKey(c *fiber.Ctx) error {
+	by, err := h.administrates(c, "force")
+	if err != nil {
+		return err
+	}
+	force := by.parameters["force"]
+	if force != "" && force != "true" && force != "false" {
+		return leadevents.Errorf(leadevents.InvalidRequest, "the query parameter force must be true or false")
+	}
+	text, err := httpserver.Param(c, "id")
+	if err == nil {
+		err = by.forbidden
+	}
+	if err != nil {
+		return err
+	}
+	id, err := ParseKeyID(text)
+	if err != nil { // it is the server that makes ids: no other shape is one
+		return leadevents.Errorf(leadevents.NotFound, "organization %d has no API key with that id", by.org)
+	}
+	k, err := h.directory.RevokeKey(httpserver.Context(c), by.org, id, force == "true")
+	if e, ok := errors.AsType[*leadevents.Error](err); ok && e.Kind == leadevents.Conflict {
+		return leadevents.Errorf(leadevents.Conflict, "%s (?force=true)", e.Message)
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(k.ShowRevocation())
+}
+
+func (h *AdminHandler) createSigningKey(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Name string `json:"name"`
+	}
+	if err := httpserver.ReadJSON(c, maxAdministration, &in); err != nil {
+		return err
+	}
+	if err := checkName("name", in.Name); err != nil {
+		return err
+	}
+	if by.forbidden != nil {
+		return by.forbidden
+	}
+	k, err := h.directory.CreateSigningKey(httpserver.Context(c), by.org, in.Name)
+	if err != nil {
+		return err
+	}
+	return reveal(c, k.Reveal())
+}
+
+func (h *AdminHandler) signingKeys(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err == nil {
+		err = by.forbidden
+	}
+	if err != nil {
+		return err
+	}
+	all, err := h.directory.SigningKeys(httpserver.Context(c), by.org)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Keys []ShownSigningKey `json:"signingKeys"`
+	}{make([]ShownSigningKey, len(all))}
+	for i, k := range all {
+		answer.Keys[i] = k.Show()
+	}
+	return c.JSON(answer)
+}
+
+func (h *AdminHandler) revokeSigningKey(c *fiber.Ctx) error {
+	by, err := h.administrates(c)
+	if err != nil {
+		return err
+	}
+	text, err := httpserver.Param(c, "id")
+	if err == nil {
+		err = by.forbidden
+	}
+	if err != nil {
+		return err
+	}
+	id, err := ParseSigningKeyID(text)
+	if err != nil {
+		return leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with that id", by.org)
+	}
+	k, silenced, err := h.directory.RevokeSigningKey(httpserver.Context(c), by.org, id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(k.ShowRevocation(silenced))
+}
