@@ -20,6 +20,19 @@ const (
 	nextOrg leadevents.OrgID = 45
 )
 
+func bearer(key auth.Secret) func(http.Header, []byte) {
+	return func(h http.Header, _ []byte) { h.Set("Authorization", "Bearer "+key.Reveal()) }
+}
+
+// signature signs as a sender in hmac mode does.
+func signature(secret auth.Secret) func(http.Header, []byte) {
+	return func(h http.Header, body []byte) {
+		mac := hmac.New(sha256.New, []byte(secret.Reveal()))
+		mac.Write(body)
+		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+}
+
 // prove makes the organizations and gives the sender every credential that a
 // request may come with: apiKey (42), narrow (42, query alone),
 // ingestOnly (42), other (43's
@@ -33,9 +46,6 @@ func prove(t *testing.T, s *configs.Settings, to *sender) {
 	s.OperatorToken = auth.NewSecret("the operator's token")
 	if err := Migrate(t.Context(), *s, quiet()); err != nil {
 		t.Fatal(err)
-	}
-	bearer := func(key auth.Secret) func(http.Header, []byte) {
-		return func(h http.Header, _ []byte) { h.Set("Authorization", "Bearer "+key.Reveal()) }
 	}
 	credentials, err := OpenCredentials(*s, quiet())
 	if err != nil {
@@ -70,11 +80,7 @@ func prove(t *testing.T, s *configs.Settings, to *sender) {
 	if _, err := credentials.SetAuthMode(ctx, hmacOrg, auth.ModeHMAC); err != nil {
 		t.Fatal(err)
 	}
-	to.credentials["hmac"] = func(h http.Header, body []byte) {
-		mac := hmac.New(sha256.New, []byte(signing.Secret.Reveal()))
-		mac.Write(body)
-		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	}
+	to.credentials["hmac"] = signature(signing.Secret)
 	to.credentials["badSignature"] = func(h http.Header, body []byte) {
 		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(make([]byte, sha256.Size)))
 	}
