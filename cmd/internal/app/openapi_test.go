@@ -347,6 +347,16 @@ func exchangesOf(t *testing.T, method, path string, operation *openapi3.Operatio
 	return all
 }
 
+// filled is a path with the ids of what was made in the place of {batchId} and of
+// the names in ids.
+func (s *sender) filled(path string) string {
+	path = strings.ReplaceAll(path, "{batchId}", s.batch)
+	for name, id := range s.ids {
+		path = strings.ReplaceAll(path, "{"+name+"}", id)
+	}
+	return path
+}
+
 // hold sends the request and holds the answer to its example.
 func (e *exchange) hold(t *testing.T, from *sender) {
 	body, known := bodies[e.x.Body]
@@ -365,11 +375,7 @@ func (e *exchange) hold(t *testing.T, from *sender) {
 			e.x.Headers = headers
 		}
 	}
-	path := strings.ReplaceAll(e.path, "{batchId}", from.batch)
-	for name, id := range from.ids {
-		path = strings.ReplaceAll(path, "{"+name+"}", id)
-	}
-	got := from.send(e.method, path, body, e.x)
+	got := from.send(e.method, from.filled(e.path), body, e.x)
 	if fmt.Sprint(got.status) != e.status && (e.status != "" || got.status/100 != 2) {
 		t.Fatalf("%d %s; want %s", got.status, got.body, cmp.Or(e.status, "2xx"))
 	}
