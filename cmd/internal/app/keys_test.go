@@ -49,7 +49,7 @@ type listed struct {
 func (s *sender) administer(status int, credential, method, path, body string) (r administered) {
 	s.t.Helper()
 	path, query, _ := strings.Cut(path, "?")
-	a := s.send(method, path, []byte(body), sending{Credential: credential, Query: query})
+	a := s.sendAgain(method, path, []byte(body), sending{Credential: credential, Query: query})
 	if err := json.Unmarshal(a.body, &r); err != nil || a.status != status {
 		s.t.Fatalf("%s %s %s by %s: %d %s (%v); want %d", method, path, body, credential, a.status, a.body, err, status)
 	}
@@ -91,7 +91,7 @@ func TestAnOrganizationIsAdministeredOverHTTP(t *testing.T) {
 	}
 	ingest := func(status, org int, credential string) {
 		t.Helper()
-		if a := from.send(http.MethodPost, ingestPath, event(org), sending{Credential: credential}); a.status != status {
+		if a := from.sendAgain(http.MethodPost, ingestPath, event(org), sending{Credential: credential}); a.status != status {
 			t.Fatalf("an event of %d by %s: %d %s; want %d", org, credential, a.status, a.body, status)
 		}
 	}

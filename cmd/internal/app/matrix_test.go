@@ -155,7 +155,7 @@ func TestEveryEndpointWithEveryCredential(t *testing.T) {
 	// What organization 42 has, and others ask for.
 	own := func(status int, method, path, query, body string) (r administered) {
 		t.Helper()
-		a := from.send(method, path, []byte(body), sending{Query: query})
+		a := from.sendAgain(method, path, []byte(body), sending{Query: query})
 		if a.status != status {
 			t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
 		}
@@ -192,7 +192,7 @@ func (e *entry) hold(t *testing.T, from *sender) {
 	}
 	try := func(credential, body, want string) {
 		t.Helper()
-		a := from.send(e.method, path, []byte(body), sending{Query: e.query, Credential: credential})
+		a := from.sendAgain(e.method, path, []byte(body), sending{Query: e.query, Credential: credential})
 		got := fmt.Sprint(a.status)
 		var failed struct{ Error struct{ Code string } }
 		if json.Unmarshal(a.body, &failed) == nil && failed.Error.Code != "" {
@@ -228,7 +228,7 @@ func (s *sender) holdings() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
 	for _, path := range []string{"/api/v1/batches", "/api/v1/audiences", "/api/v1/sends/mine", "/api/v1/sends/mine/leads", webhooksPath, keysPath, signingPath} {
-		a := s.send(http.MethodGet, path, nil, sending{})
+		a := s.sendAgain(http.MethodGet, path, nil, sending{})
 		if a.status != http.StatusOK {
 			s.t.Fatalf("%s: %d %s", path, a.status, a.body)
 		}

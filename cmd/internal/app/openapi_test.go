@@ -170,6 +170,17 @@ func (s *sender) send(method, path string, body []byte, x sending) answered {
 	return a
 }
 
+// sendAgain sends again what is answered 503, which is always safe: on a machine
+// that is busy with other tests a store may be too slow for once.
+func (s *sender) sendAgain(method, path string, body []byte, x sending) (a answered) {
+	s.t.Helper()
+	eventually(s.t, "an answer other than 503 to "+method+" "+path, func() bool {
+		a = s.send(method, path, body, x)
+		return a.status != http.StatusServiceUnavailable
+	})
+	return a
+}
+
 func (s *sender) held(request *http.Request, a answered) {
 	s.t.Helper()
 	route, params, err := s.router.FindRoute(request)
