@@ -53,6 +53,9 @@ func (s *Settings) rules(faults *Faults) {
 		"auth.max_staleness is %s: it must be at least auth.refresh_interval (%s)", s.Auth.MaxStaleness, s.Auth.RefreshInterval)
 	rule((s.HTTP.TLSCertFile == "") == (s.HTTP.TLSKeyFile == ""),
 		"http.tls_cert_file and http.tls_key_file: one is set without the other: set both to serve HTTPS, or neither")
+	rule(s.Auth.UnusedAfter > s.Auth.FlushInterval,
+		"auth.unused_after is %s: it must be more than auth.flush_interval (%s), since the uses of a key are known so late",
+		s.Auth.UnusedAfter, s.Auth.FlushInterval)
 	rule(s.ClickHouse.TLS || s.ClickHouse.TLSCAFile == "",
 		"clickhouse.tls_ca_file is set, but clickhouse.tls is false: set it to true, or leave the file out")
 	rule(s.Redis.TLS || s.Redis.TLSCAFile == "",

@@ -79,7 +79,7 @@ func (s *sender) key(credential, path, id string) listed {
 // made works in the next request, what is revoked does not.
 func TestAnOrganizationIsAdministeredOverHTTP(t *testing.T) {
 	s, from := storeSettings(t), newSender(t)
-	s.Auth.UnusedAfter = 3 * time.Second
+	s.Auth.UnusedAfter, s.Auth.FlushInterval = 3*time.Second, time.Second
 	s.Log.Requests = true
 	log := &logOf{}
 	prove(t, &s, from)

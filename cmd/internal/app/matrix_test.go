@@ -198,6 +198,13 @@ func (e *entry) hold(t *testing.T, from *sender) {
 		if json.Unmarshal(a.body, &failed) == nil && failed.Error.Code != "" {
 			got += " " + failed.Error.Code
 		}
+		if credential != "apiKey" && e.guard != open && a.status < 300 {
+			for _, own := range []string{from.batch, from.ids["ownKey"], from.ids["ownSigner"], `"gone"`} {
+				if own != "" && strings.Contains(string(a.body), own) {
+					t.Errorf("with %s: the answer has %s, which is organization %d's: %.300s", credential, own, keyOrg, a.body)
+				}
+			}
+		}
 		if got != want {
 			t.Errorf("with %s: %s %.300s; want %s", credential, got, a.body, want)
 		}
