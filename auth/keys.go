@@ -46,12 +46,11 @@ func (in *keyJSON) request(now time.Time) (r KeyRequest, err error) {
 		}
 	}
 	if in.ExpiresAt != nil {
-		if r.ExpiresAt, err = time.Parse(time.RFC3339Nano, *in.ExpiresAt); err != nil {
-			return r, leadevents.Errorf(leadevents.InvalidRequest, "expiresAt must be a time as RFC 3339 with an offset")
+		at, ok := leadevents.ParseMillis([]byte(*in.ExpiresAt))
+		if !ok {
+			return r, leadevents.Errorf(leadevents.InvalidRequest, "expiresAt must be a time as RFC 3339 with an offset, in the future and before 2100")
 		}
-		if r.ExpiresAt.IsZero() { // which would be never
-			return r, errExpiry
-		}
+		r.ExpiresAt = at.Time()
 	}
 	return r.checked(now)
 }

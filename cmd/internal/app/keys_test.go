@@ -233,6 +233,7 @@ func TestAdministrationIsRefusedInTheContractsOrder(t *testing.T) {
 		{"apiKey", "POST", keysPath, `{"name":"k","scopes":["query","Query"]}`, 400, "invalid_request", `"Query"`},
 		{"apiKey", "POST", keysPath, `{"name":"k","scopes":"query"}`, 400, "invalid_request", "scopes must be an array"},
 		{"apiKey", "POST", keysPath, `{"name":"k","expiresAt":"2090-01-01"}`, 400, "invalid_request", "RFC 3339"},
+		{"apiKey", "POST", keysPath, `{"name":"k","expiresAt":"2090-01-01T00:00:00,5Z"}`, 400, "invalid_request", "RFC 3339"},
 		{"apiKey", "POST", keysPath, `{"name":"k","expiresAt":""}`, 400, "invalid_request", "RFC 3339"},
 		{"apiKey", "POST", keysPath, `{"name":"k","expiresAt":"0001-01-01T00:00:00Z"}`, 400, "invalid_request", "in the future"},
 		{"apiKey", "POST", keysPath, `{"name":"k","expiresAt":"2020-01-01T00:00:00Z"}`, 400, "invalid_request", "in the future"},
