@@ -18,12 +18,12 @@ func DecodeFilters(raw []byte, at string) ([]Filter, error) {
 	if raw[0] != '[' {
 		return nil, refuse(at, "must be an array of filters; [] filters nothing")
 	}
-	list := elements(raw)
-	if len(list) > MaxFilters { // before any of them is read
-		return nil, refuse(at, "holds %d filters; at most %d are allowed", len(list), MaxFilters)
+	n := count(raw)
+	if n > MaxFilters { // before any of them is read
+		return nil, refuse(at, "holds %d filters; at most %d are allowed", n, MaxFilters)
 	}
-	filters := make([]Filter, 0, len(list))
-	for i, e := range list {
+	filters := make([]Filter, 0, n)
+	for i, e := range elements(raw) {
 		f, err := decodeFilter(e, index(at, i))
 		if err != nil {
 			return nil, err
@@ -102,12 +102,11 @@ func decodeConditions(raw []byte, at string) ([]Condition, error) {
 	if raw[0] != '[' {
 		return nil, refuse(at, "must be an array of conditions")
 	}
-	list := elements(raw)
-	if len(list) > MaxConditions {
-		return nil, refuse(at, "holds %d conditions; at most %d are allowed", len(list), MaxConditions)
+	if n := count(raw); n > MaxConditions {
+		return nil, refuse(at, "holds %d conditions; at most %d are allowed", n, MaxConditions)
 	}
 	var conditions []Condition
-	for i, e := range list {
+	for i, e := range elements(raw) {
 		c, err := decodeCondition(e, index(at, i))
 		if err != nil {
 			return nil, err
@@ -132,9 +131,8 @@ func decodeCondition(raw []byte, at string) (Condition, error) {
 	}
 	c.Op = Op(op)
 	if value, given := fields.values["value"]; given {
-		var inRange bool
-		if c.Value, inRange = parseValue(value); !inRange {
-			return Condition{}, refuse(at+".value", "holds a number beyond a 64-bit float")
+		if c.Value, err = decodeValue(value, at+".value"); err != nil {
+			return Condition{}, err
 		}
 	}
 	return c, nil // Validate follows, with the whole filter
@@ -184,7 +182,7 @@ func object(raw []byte, at string, known ...string) (record, error) {
 		return record{}, refuse(at, "must be an object with %s", strings.Join(known, ", "))
 	}
 	r := record{at: at, values: make(map[string][]byte, len(known))}
-	for _, m := range members(raw) {
+	for m := range members(raw) {
 		name := unquote(m.key)
 		if !slices.Contains(known, name) {
 			return record{}, refuse(at, "has the unknown field %s; known are %s", quoted(name), strings.Join(known, ", "))

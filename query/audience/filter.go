@@ -55,7 +55,7 @@ const (
 	// 8,192 bytes at most, so a longer string equals nothing; the rest is room
 	// for lists.
 	MaxValueBytes = 65_536
-	// MaxValues bounds the list of an `in`.
+	// MaxValues bounds a value that is a list.
 	MaxValues = 1_000
 )
 
@@ -157,13 +157,13 @@ func (c Condition) validate(at string) error {
 		if kind != ArrayValue {
 			return refuse(at+".value", "must be an array for the operator in")
 		}
-		if len(c.Value.Elements) > MaxValues {
-			return refuse(at+".value", "holds %d values; at most %d are allowed", len(c.Value.Elements), MaxValues)
-		}
 	case Exists:
 		if kind != BoolValue {
 			return refuse(at+".value", "must be true or false for the operator exists")
 		}
+	}
+	if n := len(c.Value.Elements); n > MaxValues {
+		return refuseValues(at+".value", n)
 	}
 	if !c.Value.valid() {
 		return refuse(at+".value", "is no JSON value in UTF-8")

@@ -61,7 +61,10 @@ func FuzzHolds(f *testing.F) {
 		if validatePath(path, "path") != nil || !validJSON([]byte(value)) {
 			return
 		}
-		v, _ := parseValue([]byte(value))
+		v, err := decodeValue(trimSpace([]byte(value)), "value")
+		if err != nil {
+			return
+		}
 		holds := func(op Op, v Value, doc []byte) bool {
 			return HoldAll([]Condition{{Path: path, Op: op, Value: v}}, doc)
 		}

@@ -90,12 +90,12 @@ func decodePhones(raw []byte, at string) ([]leadevents.Phone, error) {
 	if raw[0] != '[' {
 		return nil, refuse(at, "must be an array of phones; [] is no lead")
 	}
-	list := elements(raw)
-	if len(list) > MaxPhones {
-		return nil, refuse(at, "holds %d phones; at most %d are allowed: upload them as an audience", len(list), MaxPhones)
+	n := count(raw)
+	if n > MaxPhones {
+		return nil, refuse(at, "holds %d phones; at most %d are allowed: upload them as an audience", n, MaxPhones)
 	}
-	phones := make([]leadevents.Phone, 0, len(list))
-	for i, e := range list {
+	phones := make([]leadevents.Phone, 0, n)
+	for i, e := range elements(raw) {
 		if e[0] != '"' {
 			return nil, refuse(index(at, i), "must be a string")
 		}

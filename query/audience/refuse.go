@@ -22,6 +22,10 @@ func refuseMinCount(at string) error {
 	return refuse(at, "must be a whole number from 1 to %d", MaxMinCount)
 }
 
+func refuseValues(at string, n int) error {
+	return refuse(at, "holds %d values; at most %d are allowed", n, MaxValues)
+}
+
 // index is the name of a list's element: "eventFilters[2]".
 func index(at string, i int) string { return at + "[" + strconv.Itoa(i) + "]" }
 

@@ -3,6 +3,7 @@ package audience
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"unicode/utf8"
 )
 
@@ -24,36 +25,51 @@ func (m member) is(name string) bool {
 	return unquote(m.key) == name
 }
 
-// members are those of the object doc, in order, repeated keys included.
-func members(doc []byte) []member {
-	var found []member
-	i := skipSpace(doc, 1)
-	for doc[i] != '}' {
-		end := skipValue(doc, i)
-		m := member{key: doc[i:end]}
-		i = skipSpace(doc, skipSpace(doc, end)+1) // the colon
-		end = skipValue(doc, i)
-		m.value = doc[i:end]
-		found = append(found, m)
-		if i = skipSpace(doc, end); doc[i] == ',' {
-			i = skipSpace(doc, i+1)
+// members are those of the object doc, in order, repeated keys included. They are
+// read one by one, so that whoever stops at the first that is wrong has paid for no
+// more.
+func members(doc []byte) iter.Seq[member] {
+	return func(yield func(member) bool) {
+		i := skipSpace(doc, 1)
+		for doc[i] != '}' {
+			end := skipValue(doc, i)
+			m := member{key: doc[i:end]}
+			i = skipSpace(doc, skipSpace(doc, end)+1) // the colon
+			end = skipValue(doc, i)
+			m.value = doc[i:end]
+			if !yield(m) {
+				return
+			}
+			if i = skipSpace(doc, end); doc[i] == ',' {
+				i = skipSpace(doc, i+1)
+			}
 		}
 	}
-	return found
 }
 
-// elements are those of the array doc, in order.
-func elements(doc []byte) [][]byte {
-	var found [][]byte
-	i := skipSpace(doc, 1)
-	for doc[i] != ']' {
-		end := skipValue(doc, i)
-		found = append(found, doc[i:end])
-		if i = skipSpace(doc, end); doc[i] == ',' {
-			i = skipSpace(doc, i+1)
+// elements are those of the array doc, in order, with their indexes.
+func elements(doc []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		i := skipSpace(doc, 1)
+		for n := 0; doc[i] != ']'; n++ {
+			end := skipValue(doc, i)
+			if !yield(n, doc[i:end]) {
+				return
+			}
+			if i = skipSpace(doc, end); doc[i] == ',' {
+				i = skipSpace(doc, i+1)
+			}
 		}
 	}
-	return found
+}
+
+// count is how many elements the array doc has. Lists are counted before one of
+// them is read: 10 MB hold 5 million zeros, and each would be a value of 100 bytes.
+func count(doc []byte) (n int) {
+	for range elements(doc) {
+		n++
+	}
+	return n
 }
 
 // lookup descends from the object doc by the levels and returns the value
@@ -65,7 +81,7 @@ next:
 		if doc[0] != '{' {
 			return nil, false
 		}
-		for _, m := range members(doc) {
+		for m := range members(doc) {
 			if m.is(level) {
 				doc = m.value
 				continue next

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -30,31 +31,57 @@ type Value struct {
 	Text   string // of a StringValue, escapes resolved
 	// Elements are those of an ArrayValue, in order.
 	Elements []Value
-	// Raw is an ObjectValue's compact JSON. Objects equal nothing, so that it only
-	// ever is written back.
+	// Raw is the compact JSON of an ObjectValue, and of an ArrayValue that is an
+	// element itself. They equal nothing, so that it only ever is written back, and
+	// nobody has to descend into it.
 	Raw string
 }
 
-// parseValue reads one JSON value. The text must be valid JSON. The second
-// result is false where a number is beyond float64.
-func parseValue(raw []byte) (Value, bool) {
-	raw = trimSpace(raw)
-	switch raw[0] {
-	case '{':
-		var compact bytes.Buffer
-		_ = json.Compact(&compact, raw) // valid already
-		return Value{Kind: ObjectValue, Raw: compact.String()}, true
-	case '[':
-		v, inRange := Value{Kind: ArrayValue, Elements: []Value{}}, true
-		for _, e := range elements(raw) {
-			element, ok := parseValue(e)
-			inRange = inRange && ok
-			v.Elements = append(v.Elements, element)
-		}
-		return v, inRange
-	default:
-		return parseScalar(raw)
+// maxValueText bounds a condition's value as it is sent, before anything is made of
+// it: a character that is escaped takes 6 bytes instead of one. White space counts.
+const maxValueText = 6 * MaxValueBytes
+
+// decodeValue reads a condition's value, which must be valid JSON; at names it in
+// the errors. Its cost is that of the text, which is bounded, and of MaxValues.
+func decodeValue(raw []byte, at string) (Value, error) {
+	if len(raw) > maxValueText {
+		return Value{}, refuse(at, "is %d bytes long, as it was sent; at most %d are allowed", len(raw), maxValueText)
 	}
+	if raw[0] != '[' {
+		return decodeElement(raw, at)
+	}
+	n := count(raw)
+	if n > MaxValues {
+		return Value{}, refuseValues(at, n)
+	}
+	v := Value{Kind: ArrayValue, Elements: make([]Value, 0, n)}
+	for _, e := range elements(raw) {
+		element, err := decodeElement(e, at)
+		if err != nil {
+			return Value{}, err
+		}
+		v.Elements = append(v.Elements, element)
+	}
+	return v, nil
+}
+
+// decodeElement reads a value and descends into none.
+func decodeElement(raw []byte, at string) (Value, error) {
+	kind := ObjectValue
+	switch raw[0] {
+	case '[':
+		kind = ArrayValue
+	case '{':
+	default:
+		v, inRange := parseScalar(raw)
+		if !inRange {
+			return Value{}, refuse(at, "holds a number beyond a 64-bit float")
+		}
+		return v, nil
+	}
+	var compact bytes.Buffer
+	_ = json.Compact(&compact, raw) // valid already
+	return Value{Kind: kind, Raw: compact.String()}, nil
 }
 
 // parseScalar reads a value that is neither an array nor an object.
@@ -102,6 +129,9 @@ func (v Value) appendJSON(b []byte) []byte {
 	case StringValue:
 		return appendString(b, v.Text)
 	case ArrayValue:
+		if v.Raw != "" {
+			return append(b, v.Raw...)
+		}
 		b = append(b, '[')
 		for i, e := range v.Elements {
 			if i > 0 {
@@ -117,17 +147,25 @@ func (v Value) appendJSON(b []byte) []byte {
 	}
 }
 
-// valid tells whether a value made in Go is one that JSON can hold.
+// valid tells whether a condition's value that was made in Go is one that JSON can
+// hold.
 func (v Value) valid() bool {
+	if v.Kind != ArrayValue {
+		return v.validElement()
+	}
+	return v.Raw == "" && !slices.ContainsFunc(v.Elements, func(e Value) bool { return !e.validElement() })
+}
+
+func (v Value) validElement() bool {
 	switch v.Kind {
 	case NullValue, BoolValue, NumberValue:
 		return true
 	case StringValue:
 		return utf8.ValidString(v.Text)
 	case ArrayValue:
-		return !slices.ContainsFunc(v.Elements, func(e Value) bool { return !e.valid() })
+		return v.Elements == nil && strings.HasPrefix(v.Raw, "[") && validJSON([]byte(v.Raw))
 	case ObjectValue:
-		return json.Valid([]byte(v.Raw)) && v.Raw[0] == '{'
+		return strings.HasPrefix(v.Raw, "{") && validJSON([]byte(v.Raw))
 	default:
 		return false
 	}
