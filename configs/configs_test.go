@@ -83,6 +83,15 @@ func TestDefaultsKeepTheRules(t *testing.T) {
 	}
 }
 
+// They have connections of their own.
+func TestStreamsAndPreviewsTakeNoneOfMaxConns(t *testing.T) {
+	s, faults := Defaults(), &Faults{}
+	s.Sends.Streams, s.Filters.AtOnce, s.Filters.Threads = 256, 64, 256
+	if s.rules(faults); len(faults.list) > 0 {
+		t.Error(faults)
+	}
+}
+
 func TestDesignsNumbersAreTheDefaults(t *testing.T) {
 	d := Defaults()
 	for name, c := range map[string]struct{ got, want any }{

@@ -42,10 +42,10 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.ClickHouse.MaxConns > lanes,
 		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes, ingest.bulk_lanes and audiences.max_uploads together (%d), so that stores leave a connection to reads",
 		s.ClickHouse.MaxConns, lanes)
-	sends := s.Sends.Workers + s.Sends.Streams
-	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+sends,
-		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers and sends.streams (%d) together, so that neither waits for the other",
-		s.ClickHouse.MaxConns, lanes, sends)
+	// What previews and streamed results read comes over connections of their own.
+	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+s.Sends.Workers,
+		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers (%d) together, so that neither waits for the other",
+		s.ClickHouse.MaxConns, lanes, s.Sends.Workers)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)

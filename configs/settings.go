@@ -93,7 +93,8 @@ type ClickHouse struct {
 	TLSCAFile string `key:"tls_ca_file" default:"" form:"file"`
 	// Compress turns LZ4 on for what travels; worth it between machines only.
 	Compress bool `key:"compress" default:"false"`
-	// MaxConns bounds the connections of one server process.
+	// MaxConns bounds the connections that one server process keeps. Sends.Streams,
+	// and Filters.AtOnce × Filters.Threads for previews, come on top.
 	MaxConns int `key:"max_conns" default:"32" range:"2..1024"`
 	// DialTimeout bounds one attempt to connect.
 	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
