@@ -145,8 +145,25 @@ func refusalOf(response *http.Response) error {
 	return refused
 }
 
-// call sends JSON and reads JSON; nil is none. A 503 is sent again, which is
-// always safe, for a while.
+// insist sends a request as send does. A 503 is sent again, which is always safe,
+// for a while.
+func (c *client) insist(ctx context.Context, method, path, contentType string, body []byte) (*http.Response, error) {
+	deadline := time.Now().Add(clientPatience)
+	for {
+		response, err := c.send(ctx, method, path, contentType, bytes.NewReader(body))
+		refused, ok := errors.AsType[*leadevents.Error](err)
+		if !ok || refused.Kind != leadevents.Unavailable || time.Now().After(deadline) {
+			return response, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(max(refused.RetryAfter, time.Second)):
+		}
+	}
+}
+
+// call sends JSON and reads JSON, as insist does; nil is none.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	contentType := ""
@@ -157,27 +174,16 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 		}
 		contentType = "application/json"
 	}
-	deadline := time.Now().Add(clientPatience)
-	for {
-		response, err := c.send(ctx, method, path, contentType, bytes.NewReader(body))
-		if err == nil {
-			defer func() { _ = response.Body.Close() }()
-			if out == nil {
-				return nil
-			}
-			if err := json.NewDecoder(io.LimitReader(response.Body, answerLimit)).Decode(out); err != nil {
-				return fmt.Errorf("read the server's answer: %w", err)
-			}
-			return nil
-		}
-		refused, ok := errors.AsType[*leadevents.Error](err)
-		if !ok || refused.Kind != leadevents.Unavailable || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(max(refused.RetryAfter, time.Second)):
-		}
+	response, err := c.insist(ctx, method, path, contentType, body)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = response.Body.Close() }()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, answerLimit)).Decode(out); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	return nil
 }

@@ -337,7 +337,7 @@ func (m *materialization) materialize(cmd *cobra.Command, path string) error {
 // print copies the result. A stream that was cut off is an error, whatever its
 // format.
 func (m *materialization) print(cmd *cobra.Command, path string) error {
-	response, err := m.client.send(cmd.Context(), http.MethodGet, path+"/leads?format="+m.format, "", nil)
+	response, err := m.client.insist(cmd.Context(), http.MethodGet, path+"/leads?format="+m.format, "", nil)
 	if err != nil {
 		return err
 	}

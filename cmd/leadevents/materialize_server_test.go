@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// script is a server that answers as leadevents does, but as the test says. What the
+// real one answers is tested beside it, in TestMaterializeFromAShell.
+type script struct {
+	url     string
+	mu      sync.Mutex
+	asked   []string // method and path; ids that were made are ID
+	upload  string
+	answers map[string]func(w http.ResponseWriter)
+}
+
+// serve starts one that does everything at once, but for what answers says.
+func serve(t *testing.T, answers map[string]func(w http.ResponseWriter)) *script {
+	t.Helper()
+	s := &script{answers: answers}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // cut off by the test
+		}
+		asked := r.Method + " " + r.URL.Path
+		if parts := strings.Split(asked, "/"); parts[3] == "audiences" {
+			parts[4] = "ID"
+			asked = strings.Join(parts, "/")
+		}
+		s.mu.Lock()
+		s.asked = append(s.asked, asked)
+		if asked == "PUT /api/v1/audiences/ID/leads" {
+			s.upload = string(body)
+		}
+		s.mu.Unlock()
+		if answer := s.answers[asked]; answer != nil {
+			answer(w)
+			return
+		}
+		switch asked {
+		case "GET /api/v1/sends/s/leads":
+			_, _ = io.WriteString(w, "phoneE164,externalId\r\n")
+		default:
+			_, _ = io.WriteString(w, `{"status":"materialized"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// was tells whether it was asked that.
+func (s *script) was(asked string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.asked {
+		if a == asked {
+			n++
+		}
+	}
+	return n
+}
+
+// materialize runs the command against it, in this process.
+func (s *script) materialize(ctx context.Context, in string, args ...string) (stdout, stderr string, err error) {
+	root := newRoot()
+	var out, problems bytes.Buffer
+	root.SetIn(strings.NewReader(in))
+	root.SetOut(&out)
+	root.SetErr(&problems)
+	root.SetArgs(append([]string{"materialize", "--url", s.url, "--key", "k", "--send-id", "s"}, args...))
+	err = root.ExecuteContext(ctx)
+	return out.String(), problems.String(), err
+}
+
+func refuses(status int, code, message string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"error":{"code":%q,"message":%q}}`, code, message)
+	}
+}
+
+// The work is done when the leads are asked for, and nothing of them is printed yet.
+func TestLeadsThatCannotBeReadNowAreAskedForAgain(t *testing.T) {
+	busy := 1
+	s := serve(t, map[string]func(http.ResponseWriter){"GET /api/v1/sends/s/leads": func(w http.ResponseWriter) {
+		if busy--; busy == 0 {
+			refuses(http.StatusServiceUnavailable, "unavailable", "4 results are being read already")(w)
+			return
+		}
+		_, _ = io.WriteString(w, "phoneE164,externalId\r\n+15551234567,\r\n")
+	}})
+	out, problems, err := s.materialize(t.Context(), "", "--all-leads")
+	if err != nil || out != "phoneE164,externalId\r\n+15551234567,\r\n" {
+		t.Errorf("%q, %v\n%s", out, err, problems)
+	}
+}
