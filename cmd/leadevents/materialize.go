@@ -242,11 +242,15 @@ func (m *materialization) upload(cmd *cobra.Command, id string) (rejected int64,
 // has a column of phones, and everything else is a phone a line.
 func leadsOf(in io.Reader) (body io.Reader, mediaType string, err error) {
 	r := bufio.NewReaderSize(in, 64<<10)
+	const mark = "\uFEFF" // of a spreadsheet's export; whatever follows, it is no part of it
+	if start, _ := r.Peek(len(mark)); string(start) == mark {
+		_, _ = r.Discard(len(mark)) // they are there
+	}
 	start, err := r.Peek(4 << 10)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 		return nil, "", err
 	}
-	first, _, _ := bytes.Cut(bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\uFEFF")), " \t\r\n"), []byte("\n"))
+	first, _, _ := bytes.Cut(bytes.TrimLeft(start, " \t\r\n"), []byte("\n"))
 	if len(first) > 0 && first[0] == '{' {
 		return r, "application/x-ndjson", nil
 	}

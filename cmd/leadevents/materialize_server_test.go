@@ -104,3 +104,19 @@ func TestLeadsThatCannotBeReadNowAreAskedForAgain(t *testing.T) {
 		t.Errorf("%q, %v\n%s", out, err, problems)
 	}
 }
+
+func TestAByteOrderMarkIsNoPartOfTheFirstLead(t *testing.T) {
+	for in, want := range map[string]string{
+		"\uFEFF+15551234567\n":                   "phoneE164\n\"+15551234567\"\n",
+		"\uFEFF\r\n+15551234567":                 "phoneE164\n\"+15551234567\"\n",
+		"\uFEFFphone\n+15551234567\n":            "phone\n+15551234567\n",
+		"\uFEFF{\"phoneE164\":\"+15551234567\"}": "{\"phoneE164\":\"+15551234567\"}",
+		"\uFEFF":                                 "phoneE164\n",
+		"1":                                      "phoneE164\n\"1\"\n",
+	} {
+		s := serve(t, nil)
+		if _, problems, err := s.materialize(t.Context(), in); err != nil || s.upload != want {
+			t.Errorf("%q is uploaded as %q, want %q: %v\n%s", in, s.upload, want, err, problems)
+		}
+	}
+}
