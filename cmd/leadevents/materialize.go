@@ -123,6 +123,13 @@ func minutesOf(text string) (int, bool) {
 // check finds what is wrong with the command line before anything is asked of the
 // server.
 func (m *materialization) check(cmd *cobra.Command) error {
+	// Of a script's variable that is not set. Without --audience the leads would be
+	// those of standard input, and without --filters nobody would be dropped.
+	for _, name := range []string{"audience", "event-type", "filters", "fire-at", "send-id", "campaign-id"} {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return usagef(cmd, "--%s is empty: give it a value, or leave it out", name)
+		}
+	}
 	sources := 0
 	for _, given := range []bool{m.audienceID != "", m.eventType != "", m.allLeads} {
 		if given {

@@ -120,3 +120,15 @@ func TestAByteOrderMarkIsNoPartOfTheFirstLead(t *testing.T) {
 		}
 	}
 }
+
+// In a script that is an unset variable: without --audience it would be the leads of
+// standard input, without --filters a message to everybody.
+func TestAnEmptyFlagIsNotAnAbsentOne(t *testing.T) {
+	for _, flag := range []string{"audience", "event-type", "filters", "fire-at", "send-id", "campaign-id", "include", "exclude"} {
+		s := serve(t, nil)
+		out, _, err := s.materialize(t.Context(), "", "--"+flag, "")
+		if exitCode(err) != exitUsage || err == nil || !strings.Contains(err.Error(), "empty") || len(s.asked) > 0 || out != "" {
+			t.Errorf("--%s with nothing: %v, asked %q, printed %q", flag, err, s.asked, out)
+		}
+	}
+}
