@@ -51,7 +51,9 @@ keep, in the order of their phones. The leads may also be an audience that was u
 
 It makes a send and materializes it, so the result stays on the server under its id:
 who was kept and why can be asked for later. Leads from standard input are uploaded as an
-audience, which is deleted afterwards. Progress and counts go to standard error.
+audience, which is deleted when the send is through. A send that was begun goes on after
+Ctrl-C; then the audience stays, and how to delete it is printed. Progress and counts go
+to standard error.
 
 A filter is a flag, TYPE or TYPE:TIME with a time in m, h or d, or an element of a JSON
 array in a file, as in the HTTP API; docs/filters.md has examples. The file's come first,
@@ -171,6 +173,7 @@ func (m *materialization) run(cmd *cobra.Command) (err error) {
 	}
 	ctx := cmd.Context()
 	reference, rejected := map[string]any{}, int64(0)
+	goesOn := false // the send, on the server, and needs its audience
 	switch {
 	case m.audienceID != "":
 		reference["audienceId"] = m.audienceID
@@ -183,6 +186,10 @@ func (m *materialization) run(cmd *cobra.Command) (err error) {
 		reference["audienceId"] = id
 		// Also after Ctrl-C, and when the upload's answer did not arrive.
 		defer func() {
+			if goesOn {
+				explain(cmd, "The send needs the uploaded audience; once it is through, DELETE /api/v1/audiences/%s removes that.", id)
+				return
+			}
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 			defer cancel()
 			if gone := m.client.call(ctx, http.MethodDelete, "/api/v1/audiences/"+id, nil, nil); gone != nil && leadevents.KindOf(gone) != leadevents.NotFound {
@@ -207,7 +214,7 @@ func (m *materialization) run(cmd *cobra.Command) (err error) {
 	if err := m.client.call(ctx, http.MethodPut, path, send, nil); err != nil {
 		return err
 	}
-	if err := m.materialize(cmd, path); err != nil {
+	if goesOn, err = m.materialize(cmd, path); err != nil {
 		return err
 	}
 	if err := m.print(cmd, path); err != nil {
@@ -305,18 +312,24 @@ type sendAnswer struct {
 	Progress struct{ Done, Of int }
 }
 
-// materialize begins it, and tells of its progress until it is through.
-func (m *materialization) materialize(cmd *cobra.Command, path string) error {
+// materialize begins it, and tells of its progress until it is through. After an
+// error goesOn says whether it is, as far as is known, still under way.
+func (m *materialization) materialize(cmd *cobra.Command, path string) (goesOn bool, err error) {
 	ctx := cmd.Context()
 	var send sendAnswer
 	if err := m.client.call(ctx, http.MethodPost, path+"/materialize", nil, &send); err != nil {
-		return err
+		switch leadevents.KindOf(err) {
+		case leadevents.Unavailable, leadevents.Internal: // or there was no answer
+			return true, fmt.Errorf("send %s may go on on the server: %w", m.sendID, err)
+		default:
+			return false, err
+		}
 	}
 	shown := ""
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		send = sendAnswer{}
 		if err := m.client.call(ctx, http.MethodGet, path, nil, &send); err != nil {
-			return err
+			return true, fmt.Errorf("send %s goes on on the server: %w", m.sendID, err)
 		}
 		switch send.Status {
 		case "materialized":
@@ -327,9 +340,9 @@ func (m *materialization) materialize(cmd *cobra.Command, path string) error {
 			for i, n := range send.Dropped.EventFilters {
 				explain(cmd, "%d dropped by %s", n, m.filters[i].AppendJSON(nil))
 			}
-			return nil
+			return false, nil
 		case "failed":
-			return fmt.Errorf("send %s has failed: %s", m.sendID, send.Error)
+			return false, fmt.Errorf("send %s has failed: %s", m.sendID, send.Error)
 		}
 		if p := send.Progress; p.Of > 0 {
 			if text := fmt.Sprintf("materializing: part %d of %d", p.Done, p.Of); text != shown {
@@ -339,7 +352,7 @@ func (m *materialization) materialize(cmd *cobra.Command, path string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("send %s goes on on the server: %w", m.sendID, ctx.Err())
+			return true, fmt.Errorf("send %s goes on on the server: %w", m.sendID, ctx.Err())
 		case <-time.After(pause):
 		}
 	}

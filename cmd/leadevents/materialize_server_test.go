@@ -132,3 +132,37 @@ func TestAnEmptyFlagIsNotAnAbsentOne(t *testing.T) {
 		}
 	}
 }
+
+// A send that goes on on the server needs its audience; one that is through, or never
+// was begun, does not.
+func TestAnUploadedAudienceStaysWhileItsSendNeedsIt(t *testing.T) {
+	const begin, look, remove = "POST /api/v1/sends/s/materialize", "GET /api/v1/sends/s", "DELETE /api/v1/audiences/ID"
+	ctx, interrupt := context.WithCancel(t.Context())
+	for name, c := range map[string]struct {
+		asked  string
+		answer func(http.ResponseWriter)
+		stays  bool
+		says   string
+	}{
+		"materialized":           {look, func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"status":"materialized"}`) }, false, ""},
+		"failed":                 {look, func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"status":"failed","error":"x"}`) }, false, "send s has failed: x"},
+		"refused":                {begin, refuses(http.StatusConflict, "conflict", "no"), false, "no"},
+		"interrupted":            {look, func(w http.ResponseWriter) { interrupt(); _, _ = io.WriteString(w, `{"status":"materializing"}`) }, true, "send s goes on on the server"},
+		"it is not known":        {begin, refuses(http.StatusInternalServerError, "internal", "oh"), true, "send s may go on on the server: oh"},
+		"no answer to a look":    {look, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, true, "send s goes on on the server"},
+		"the upload was refused": {"PUT /api/v1/audiences/ID/leads", refuses(http.StatusConflict, "conflict", "no"), false, "no"},
+	} {
+		s := serve(t, map[string]func(http.ResponseWriter){c.asked: c.answer})
+		run := t.Context()
+		if name == "interrupted" {
+			run = ctx
+		}
+		_, problems, err := s.materialize(run, "+15551234567\n")
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+		if stays := s.was(remove) == 0; stays != c.stays || stays != strings.Contains(problems, "DELETE /api/v1/audiences/materialize-") {
+			t.Errorf("%s: the audience stays: %t, want %t\n%s", name, stays, c.stays, problems)
+		}
+	}
+}
