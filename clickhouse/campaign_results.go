@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -16,26 +15,6 @@ import (
 	"leadevents"
 	"leadevents/query/audience"
 )
-
-// SaveList stores a list filter's leads, by phone and by externalId, under a
-// number that is new.
-func (db *DB) SaveList(ctx context.Context, org leadevents.OrgID, list uint64, phones []leadevents.Phone, externalIDs []string) error {
-	n, named := len(phones)+len(externalIDs), len(phones)
-	if n == 0 {
-		return nil
-	}
-	numbers, ids := make([]uint64, n), make([]string, n)
-	for i, p := range phones {
-		numbers[i] = uint64(p)
-	}
-	copy(ids[named:], externalIDs)
-	err := db.insertColumns(ctx, `INSERT INTO send_lists (organization_id, list, phone, external_id)`,
-		slices.Repeat([]uint64{uint64(org)}, n), slices.Repeat([]uint64{list}, n), numbers, ids)
-	if err != nil {
-		return unavailable(fmt.Errorf("store a list of %d leads: %w", n, err))
-	}
-	return nil
-}
 
 // SendLeads hands on the leads that a run kept, in the order of their phones, in
 // pieces of some ten thousand; f must not keep them, and while it takes its time

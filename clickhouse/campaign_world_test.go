@@ -183,8 +183,8 @@ func (w *campaignWorld) storeLists() {
 			}
 		}
 		w.lists[list] = named
-		err := w.db.SaveList(w.t.Context(), campaignOrg, list, slices.Collect(maps.Keys(named.phones)), slices.Collect(maps.Keys(named.ids)))
-		if err := errors.Join(err, w.db.SaveList(w.t.Context(), strangeOrg, list, strangers, nil)); err != nil {
+		err := w.db.StoreList(w.t.Context(), campaignOrg, list, slices.Collect(maps.Keys(named.phones)), slices.Collect(maps.Keys(named.ids)))
+		if err := errors.Join(err, w.db.StoreList(w.t.Context(), strangeOrg, list, strangers, nil)); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -118,30 +119,16 @@ func (db *DB) StoreList(ctx context.Context, org leadevents.OrgID, list uint64, 
 		byPhone := min(len(phones), listBlock)
 		byID := min(len(externalIDs), listBlock-byPhone)
 		size := byPhone + byID
-		columns := struct {
-			orgs, lists, phones []uint64
-			ids                 []string
-		}{make([]uint64, size), make([]uint64, size), make([]uint64, size), make([]string, size)}
-		for i := range size {
-			columns.orgs[i], columns.lists[i] = uint64(org), list
-		}
+		numbers, ids := make([]uint64, size), make([]string, size)
 		for i, p := range phones[:byPhone] {
-			columns.phones[i] = uint64(p)
+			numbers[i] = uint64(p)
 		}
-		copy(columns.ids[byPhone:], externalIDs[:byID])
+		copy(ids[byPhone:], externalIDs[:byID])
 		phones, externalIDs = phones[byPhone:], externalIDs[byID:]
 
-		batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO send_lists (organization_id, list, phone, external_id)")
+		err := db.insertColumns(ctx, "INSERT INTO send_lists (organization_id, list, phone, external_id)",
+			slices.Repeat([]uint64{uint64(org)}, size), slices.Repeat([]uint64{list}, size), numbers, ids)
 		if err != nil {
-			return unavailable(fmt.Errorf("store a list: %w", err))
-		}
-		for i, column := range []any{columns.orgs, columns.lists, columns.phones, columns.ids} {
-			if err := batch.Column(i).Append(column); err != nil {
-				_ = batch.Abort()
-				return fmt.Errorf("append column %d of a list: %w", i, err)
-			}
-		}
-		if err := batch.Send(); err != nil {
 			return unavailable(fmt.Errorf("store a list: %w", err))
 		}
 	}
