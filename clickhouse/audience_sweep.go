@@ -25,14 +25,12 @@ type owned struct{ org, id uint64 }
 // Which layers are stored is read before the logs: one that is committed in
 // between is known from its log.
 func (db *DB) SweepAudiences(ctx context.Context, unfinished, grace time.Duration) (leadevents.AudienceSweep, error) {
-	var (
-		sweep leadevents.AudienceSweep
-		now   int64
-	)
-	if err := db.conn.QueryRow(ctx, `SELECT toUnixTimestamp64Milli(now64(3))`).Scan(&now); err != nil {
-		return sweep, unavailable(fmt.Errorf("read the store's clock: %w", err))
+	var sweep leadevents.AudienceSweep
+	now, err := db.Clock(ctx)
+	if err != nil {
+		return sweep, err
 	}
-	before := clickhouse.Parameters{"before": strconv.FormatInt(now-unfinished.Milliseconds(), 10)}
+	before := clickhouse.Parameters{"before": strconv.FormatInt(int64(now.Add(-unfinished)), 10)}
 	left, err := db.uploadsLeft(ctx, before)
 	if err != nil {
 		return sweep, err
@@ -56,7 +54,7 @@ func (db *DB) SweepAudiences(ctx context.Context, unfinished, grace time.Duratio
 	if err != nil {
 		return sweep, err
 	}
-	layers, commits, err := db.dead(ctx, stored, leadevents.Millis(now).Add(-grace))
+	layers, commits, err := db.dead(ctx, stored, now.Add(-grace))
 	if err != nil {
 		return sweep, err
 	}
