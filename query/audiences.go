@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"log/slog"
-	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,16 +71,6 @@ func NewAudiences(cfg AudienceConfig, store AudienceStore, locks Locks) *Audienc
 	a := &Audiences{cfg: cfg, store: store, turns: newTurns(locks), places: make(chan struct{}, cfg.MaxUploads)}
 	a.metrics = newAudienceMetrics(cfg.Metrics, a)
 	return a
-}
-
-var audienceID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-
-// CheckAudienceID refuses what cannot be an audience's id.
-func CheckAudienceID(id string) error {
-	if !audienceID.MatchString(id) {
-		return leadevents.Errorf(leadevents.InvalidRequest, "audienceId must be 1 to 64 of the characters A-Z, a-z, 0-9, _, . and -")
-	}
-	return nil
 }
 
 var errNoAudience = leadevents.Errorf(leadevents.NotFound, "there is no audience of that id, or it is not one of this organization's")

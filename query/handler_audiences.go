@@ -6,6 +6,7 @@ import (
 	"leadevents"
 	"leadevents/auth"
 	"leadevents/internal/httpserver"
+	"leadevents/query/audience"
 	"leadevents/query/upload"
 )
 
@@ -62,7 +63,7 @@ func (h *AudienceHandler) named(c *fiber.Ctx) (org leadevents.OrgID, id string, 
 	if id, err = httpserver.Param(c, "audienceId"); err != nil {
 		return 0, "", err
 	}
-	if err := CheckAudienceID(id); err != nil {
+	if err := audience.ValidateID(id, "audienceId"); err != nil {
 		return 0, "", err
 	}
 	return by.org, id, by.forbidden

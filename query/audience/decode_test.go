@@ -204,6 +204,17 @@ func TestReferenceNamesLeadsInOneWay(t *testing.T) {
 	}
 }
 
+func TestAudienceIDs(t *testing.T) {
+	for id, ok := range map[string]bool{
+		"a": true, "A-z_0.9": true, ".": true, "..": true, "-": true, "0123456789012345678901234567890123456789012345678901234567890123": true,
+		"": false, "a/b": false, "a b": false, "é": false, "a\n": false, "\n": false, "a%2F": false, "a+b": false, "01234567890123456789012345678901234567890123456789012345678901234": false,
+	} {
+		if err := ValidateID(id, "audienceId"); (err == nil) != ok || err != nil && leadevents.KindOf(err) != leadevents.InvalidRequest {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
 func TestReferencesRefused(t *testing.T) {
 	phones := func(n int) string {
 		return `{"phones":[` + strings.TrimSuffix(strings.Repeat(`"+15551234567",`, n), ",") + `]}`
