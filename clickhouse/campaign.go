@@ -116,7 +116,7 @@ const (
 // there is nothing to gain, since one of them lies in every granule.
 const indexedPhones = 10_000
 
-// settings of an evaluation's queries. What does not fit half of the memory is
+// settings of an evaluation's queries. What does not fit a quarter of the memory is
 // grouped and sorted on the disk.
 func (q *question) settings() clickhouse.Settings {
 	c := q.db.evaluation

@@ -114,8 +114,7 @@ func (l phoneList) picked(m, n marks) phoneList {
 	return picked
 }
 
-// tally counts leads by what drops them first. passes are the marks of a list's
-// leads, in order: those that pass, or with drops those that do not.
+// sieve lets the leads that are marked pass, or with drops those that are not.
 type sieve struct {
 	marks marks
 	drops bool
