@@ -10,13 +10,16 @@ import (
 	"leadevents/query/audience"
 )
 
-// Preview counts what a send would keep of its leads at this moment. It leaves
-// nothing behind.
+// Preview counts what a send would keep of its leads at this moment, by its event
+// filters: a list filter is a send's own and comes later. It leaves nothing behind.
 //
 // The leads are read in the order of their phones, slice by slice, and so is, for
 // each filter, whom it knows; both lie in that order and are merged here, bit by
 // bit. Neither side's memory grows with the audience.
 func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Evaluation) (audience.Totals, error) {
+	if e.List != nil { // it would show counts that nobody gets
+		return audience.Totals{}, leadevents.Errorf(leadevents.Internal, "a preview has no list filter")
+	}
 	v, err := db.newEvaluation(org, 0, e)
 	if err != nil {
 		return audience.Totals{}, err
@@ -53,16 +56,10 @@ func (v *evaluation) preview(ctx context.Context, s slice, ways []way, totals *a
 	var sieves []sieve
 	work, working := errgroup.WithContext(ctx)
 	work.SetLimit(v.db.evaluation.Threads)
-	add := func(mode audience.Mode, mark func(search) error) {
-		found := search{question: v.question(s), leads: leads, found: leads.marks()}
-		sieves = append(sieves, sieve{found.found, mode == audience.Exclude})
-		work.Go(func() error { return mark(found) })
-	}
-	if v.List != nil {
-		add(v.List.Mode, func(s search) error { return s.listed(working) })
-	}
 	for i, f := range v.Filters {
-		add(f.Mode, func(s search) error { return s.filter(working, f, ways[i]) })
+		known := search{question: v.question(s), leads: leads, found: leads.marks()}
+		sieves = append(sieves, sieve{known.found, f.Mode == audience.Exclude})
+		work.Go(func() error { return known.filter(working, f, ways[i]) })
 	}
 	if err := work.Wait(); err != nil {
 		return err
@@ -70,10 +67,6 @@ func (v *evaluation) preview(ctx context.Context, s slice, ways []way, totals *a
 	kept, dropped := sift(len(leads), sieves)
 	totals.Total += uint64(len(leads))
 	totals.Kept += kept
-	if v.List != nil {
-		totals.DroppedByList += dropped[0]
-		dropped = dropped[1:]
-	}
 	for i, n := range dropped {
 		totals.DroppedByFilters[i] += n
 	}

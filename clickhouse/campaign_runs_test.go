@@ -235,6 +235,9 @@ func TestAnEvaluationThatNamesNobodyIsRefused(t *testing.T) {
 			t.Errorf("%s: it was materialized", name)
 		}
 	}
+	if _, err := db.Preview(t.Context(), campaignOrg, audience.Evaluation{Leads: everybody, List: &audience.List{ID: 1, Mode: audience.Exclude}}); err == nil {
+		t.Error("a list filter was previewed, which previews do not look at")
+	}
 	if _, err := db.Materialize(t.Context(), campaignOrg, 0, audience.Evaluation{Leads: everybody}, nil); err == nil {
 		t.Error("run 0 was materialized")
 	}
@@ -244,6 +247,7 @@ func TestAnEvaluationThatNamesNobodyIsRefused(t *testing.T) {
 			if err != nil || totals.Total != 0 || totals.Kept != 0 {
 				t.Errorf("%s: %+v, %v", name, totals, err)
 			}
+			e.List = nil
 			if totals, err = db.Preview(t.Context(), campaignOrg, e); err != nil || totals.Total != 0 {
 				t.Errorf("preview of %s: %+v, %v", name, totals, err)
 			}

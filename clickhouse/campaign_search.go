@@ -87,14 +87,6 @@ func (s search) read(ctx context.Context, sql string, external []ch.ExternalTabl
 	return s.question.read(ctx, sql, external, false, func(phones []uint64, _ []uint8) { mark.mark(phones) })
 }
 
-// listed marks the leads that the list names.
-func (s search) listed(ctx context.Context) error {
-	if err := s.read(ctx, s.listedByPhone(), nil); err != nil || s.Leads.Source != audience.Stored {
-		return err
-	}
-	return s.read(ctx, "SELECT phone FROM ("+s.stored()+") WHERE external_id != '' AND external_id IN ("+s.listedByID()+")", nil)
-}
-
 // filter marks the leads that have the events that a filter asks for.
 func (s search) filter(ctx context.Context, f audience.Filter, w way) error {
 	among, table := "", []ch.ExternalTable(nil)

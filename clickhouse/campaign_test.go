@@ -80,6 +80,7 @@ func TestCampaignsEqualMatchOverRandomAudiences(t *testing.T) {
 		w.db.evaluation.Nice = w.IntN(2) * 5
 		for range 3 {
 			e := w.evaluation()
+			e.List = nil
 			_, want := w.decisions(e)
 			w.preview(e, want)
 			w.otherwise(e, want)
