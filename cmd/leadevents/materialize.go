@@ -56,8 +56,8 @@ Ctrl-C; then the audience stays, and how to delete it is printed. Progress and c
 to standard error.
 
 A filter is a flag, TYPE or TYPE:TIME with a time in m, h or d, or an element of a JSON
-array in a file, as in the HTTP API; docs/filters.md has examples. The file's come first,
-then the flags in their order.
+array in a file, as in the HTTP API; docs/filters.md has examples. A type with a colon in
+it goes into a file. The file's come first, then the flags in their order.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some rows of the input were
 rejected.`,
@@ -98,9 +98,13 @@ func (f *filterFlag) Type() string { return "filter" }
 func (f *filterFlag) Set(text string) error {
 	filter := audience.Filter{Mode: f.mode, EventType: text, MinCount: 1}
 	if i := strings.LastIndexByte(text, ':'); i >= 0 {
-		if minutes, ok := minutesOf(text[i+1:]); ok {
-			filter.EventType, filter.Within = text[:i], &minutes
+		minutes, ok := minutesOf(text[i+1:])
+		if !ok {
+			// Taken for a part of the type, which then nobody has, it would make
+			// --exclude keep everybody.
+			return fmt.Errorf("behind the last colon of %q a time is expected, such as 120m, 2h or 7d; an event type with a colon in it is written in a file for --filters", text)
 		}
+		filter.EventType, filter.Within = text[:i], &minutes
 	}
 	if err := filter.Validate("the filter"); err != nil {
 		return err
@@ -109,7 +113,7 @@ func (f *filterFlag) Set(text string) error {
 	return nil
 }
 
-// minutesOf reads 120m, 2h or 7d. What is none is part of the event type.
+// minutesOf reads 120m, 2h or 7d.
 func minutesOf(text string) (int, bool) {
 	if text == "" {
 		return 0, false

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
 
 	"leadevents"
 )
@@ -105,6 +106,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			delay = min(2*delay, time.Second)
 			continue
 		}
+		smallSteps(nc)
 		c := &conn{Conn: nc, raw: nc, conns: l.conns}
 		switch admitted := l.conns.admit(c); {
 		case admitted && l.tls != nil:
@@ -328,6 +330,22 @@ func (c *conn) Read(p []byte) (int, error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// unsent is how much of an answer may wait in the kernel for its client.
+const unsent = 128 << 10
+
+// smallSteps lets a write go on for every half of unsent that the client has taken.
+// The kernel wakes a writer only when a third of its buffer is free, and the buffer
+// grows to megabytes: a client that reads 25 KB a second, and never stands still,
+// would not have taken that within http.write_timeout. Where the option is unknown it
+// is as it was.
+func smallSteps(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent) })
+		}
+	}
 }
 
 // Write implements net.Conn. The deadline is each write's own: an export may

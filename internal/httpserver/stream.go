@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 )
@@ -35,7 +37,7 @@ func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, 
 		cancel()
 		return s.err
 	}
-	s.rest = first
+	s.rest, s.log = first, streamLog(c)
 	c.Set(fiber.HeaderContentType, contentType)
 	c.Context().Response.SetBodyStream(s, -1)
 	return nil
@@ -63,6 +65,26 @@ type stream struct {
 	free   chan []byte // pieces to be filled again
 	err    error       // once pieces is closed
 	rest   []byte      // of the piece that is being read
+	log    func(bytesOut int64, err error)
+}
+
+// streamLog tells how a stream ended: its request's line was written when it began.
+func streamLog(c *fiber.Ctx) func(bytesOut int64, err error) {
+	r := requestOf(c.Context())
+	s, route, id, org, began := r.srv, r.route, r.id, r.org, time.Now()
+	return func(bytesOut int64, err error) {
+		attrs := []slog.Attr{slog.String("route", route), slog.Int64("bytesOut", bytesOut), slog.Duration("duration", time.Since(began)), slog.String("requestId", id)}
+		if org != 0 {
+			attrs = append(attrs, slog.Uint64("organization", uint64(org)))
+		}
+		switch {
+		case err != nil:
+			attrs = append(attrs, slog.String("error", err.Error()))
+			s.logger.LogAttrs(s.base, slog.LevelWarn, "a streamed answer was cut off", attrs...)
+		case s.cfg.LogRequests:
+			s.logger.LogAttrs(s.base, slog.LevelInfo, "streamed", attrs...)
+		}
+	}
 }
 
 // next makes rest the next piece; io.EOF at the end.
@@ -99,6 +121,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo: a piece a chunk.
 func (s *stream) WriteTo(w io.Writer) (written int64, err error) {
+	defer func() { s.log(written, err) }()
 	for {
 		if len(s.rest) > 0 {
 			n, err := w.Write(s.rest)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+
 	"net/http"
 	"strings"
 	"testing"
@@ -146,4 +147,35 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	gone("a client that reads a byte now and then")
 	_ = sips.Close()
 	<-done
+}
+
+// A client that reads slowly and never stands still gets all of it, however much the
+// kernel would have buffered.
+func TestAReaderThatMovesIsNotCut(t *testing.T) {
+	const size, step, pause = 6 << 20, 35 << 10, 50 * time.Millisecond // 700 KB a second
+	f := start(t, func(c *Config) { c.WriteTimeout = time.Second }, func(s *Server) {
+		s.App().Get("/stream", func(c *fiber.Ctx) error {
+			return Stream(c, "text/plain", func(_ context.Context, w io.Writer) error {
+				_, err := w.Write(make([]byte, size))
+				return err
+			})
+		})
+	})
+	c := f.dial(t)
+	if err := c.SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	c.write("GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got := 0
+	for buf := make([]byte, step); ; {
+		n, err := io.ReadFull(c.TCPConn, buf)
+		got += n
+		if err != nil {
+			break
+		}
+		time.Sleep(pause) // the client's pace
+	}
+	if got < size {
+		t.Errorf("cut off after %d of %d bytes", got, size)
+	}
 }
