@@ -2,16 +2,19 @@ package httpserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
+	"golang.org/x/sync/semaphore"
 
 	"leadevents"
 )
@@ -45,11 +48,41 @@ func UnmarshalStrict(data []byte, v any) error {
 	if len(trimmed) == 0 {
 		return leadevents.Errorf(leadevents.InvalidJSON, "the body is empty; it must be a JSON object")
 	}
-	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	leave, err := enterDecoding(len(data))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = json.Unmarshal(data, v, json.RejectUnknownMembers(true))
 	if err == nil && trimmed[0] != '{' { // null reads into anything
 		err = leadevents.Errorf(leadevents.InvalidRequest, "the body must be a JSON object")
 	}
 	return explainJSON(err)
+}
+
+// What is decoded at once. Ten megabytes of JSON may become 300 of Go (three million
+// empty objects; names that are compared with each other), whoever sent them, so
+// large bodies take turns; small ones, which are nearly all, need no turn.
+const (
+	decodingAtOnce = 16 << 20
+	decodingFree   = 64 << 10
+	decodingWait   = 10 * time.Second // a large one takes up to three seconds
+)
+
+var decoding = semaphore.NewWeighted(decodingAtOnce)
+
+// enterDecoding waits for a turn; leave gives it on.
+func enterDecoding(size int) (leave func(), err error) {
+	if size <= decodingFree {
+		return func() {}, nil
+	}
+	weight := int64(min(size, decodingAtOnce))
+	ctx, cancel := context.WithTimeout(context.Background(), decodingWait)
+	defer cancel()
+	if err := decoding.Acquire(ctx, weight); err != nil {
+		return nil, leadevents.Wrap(leadevents.Unavailable, err, "the server is reading other large bodies of JSON (%d MiB at once); send the same request again in a moment", decodingAtOnce>>20)
+	}
+	return func() { decoding.Release(weight) }, nil
 }
 
 // explainJSON turns the decoder's error into the contract's.

@@ -202,3 +202,29 @@ func TestContentTypes(t *testing.T) {
 		wantError(t, a, tt.status, tt.code)
 	}
 }
+
+// Large bodies are decoded one after the other; small ones pass them.
+func TestLargeBodiesTakeTurns(t *testing.T) {
+	leave, err := enterDecoding(decodingAtOnce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered := make(chan error, 1)
+	go func() {
+		var v struct{ A string }
+		entered <- UnmarshalStrict([]byte(`{"A":"`+strings.Repeat("x", decodingFree)+`"}`), &v)
+	}()
+	var small struct{ A string }
+	if err := UnmarshalStrict([]byte(`{"A":"x"}`), &small); err != nil {
+		t.Errorf("a small one: %v", err)
+	}
+	select {
+	case err := <-entered:
+		t.Errorf("a large one did not wait: %v", err)
+	case <-time.After(50 * time.Millisecond): // it cannot come, however long one waits
+	}
+	leave()
+	if err := <-entered; err != nil {
+		t.Error(err)
+	}
+}
