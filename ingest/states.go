@@ -67,7 +67,7 @@ func (g *group) ensureStates(ctx context.Context, org leadevents.OrgID, eventTyp
 const (
 	// receiptsAsked bounds one question for receipts: a look by the primary key costs
 	// a granule a batch, and states of more batches than this are added unasked.
-	receiptsAsked = 1000
+	receiptsAsked = 100
 	// receiptsKept bounds what is remembered, at about 50 bytes each.
 	receiptsKept = 50_000
 )
