@@ -2,7 +2,9 @@ package ingest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -229,4 +231,59 @@ func TestReceiptsAreAskedForOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lateInsert gives an insert up and lets it arrive after the first repair, to break off.
+type lateInsert struct {
+	ingest.Store
+	state *lateState
+}
+
+type lateState struct {
+	mu      sync.Mutex
+	rows    *leadevents.Rows
+	repairs int
+	arrive  func(ctx context.Context, store ingest.Store, rows *leadevents.Rows)
+}
+
+func (l lateInsert) InsertEvents(_ context.Context, rows *leadevents.Rows, _, _ string) error {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	l.state.rows = rows
+	return errors.New("no answer for the test")
+}
+
+func (l lateInsert) RepairStates(ctx context.Context, s ledger.Stretch) error {
+	err := l.Store.RepairStates(ctx, s)
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	if l.state.repairs++; err == nil && l.state.rows != nil {
+		l.state.arrive(ctx, l.Store, l.state.rows)
+		l.state.rows = nil
+	}
+	return err
+}
+
+// A server that stood still takes up what its socket holds when the client has long
+// given it up, and mended.
+func TestFaultAnInsertArrivesBehindItsRepair(t *testing.T) {
+	state := &lateState{}
+	w := newWorld(t, func(s *stores) {
+		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
+		s.betweenStore = func(st ingest.Store) ingest.Store { return lateInsert{st, state} }
+	})
+	began := time.Now()
+	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
+	state.arrive = func(ctx context.Context, store ingest.Store, rows *leadevents.Rows) {
+		w.process.view(true)
+		defer w.process.view(false)
+		if err := store.InsertEvents(ctx, rows, "late", "late"); err == nil {
+			t.Error("the insert did not break off: the test tests nothing")
+		}
+	}
+	if _, err := w.process.ingester.Submit(t.Context(), call("late", events(300, now())...)); leadevents.KindOf(err) != leadevents.Unavailable {
+		t.Fatalf("got %v, want a 503", err)
+	}
+	eventually(t, "the rows arrive", func() bool { return w.process.stored() == 300 })
+	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
 }

@@ -127,7 +127,7 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.breakers.ledger = newBreaker(in.life, "the ledger (Redis)", "redis", ledger, cfg.Silence, cfg.Logger, cfg.Metrics)
 	in.store, in.ledger = guardedStore{store, in.breakers.store}, guardedLedger{ledger, in.breakers.ledger, in.breakers.store}
-	in.mender = newMender(in.store, in.breakers.store, cfg.Logger)
+	in.mender = newMender(in.store, in.breakers.store, 3*ledger.Deadline(), cfg.Logger)
 	in.breakers.store.working.Go(func() { in.mender.run(in.life) })
 	in.gatherer.Go(in.small.run)
 	in.gatherer.Go(in.once.run)

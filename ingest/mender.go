@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,71 +15,113 @@ import (
 // state, with nobody left who sends them again. Nothing that was answered depends
 // on it: it makes the two tables equal again. What it has not done when the
 // process ends, the next process' first look does (ledger, repairAfterStart).
+//
+// Every stretch is mended twice: at once, and a grace later. An insert that was given
+// up may still be on its way, in a socket of a server that stood still, and break off
+// when its rows arrive, behind the first time.
 type mender struct {
 	store Store // behind its breaker
 	up    *breaker
 	log   *slog.Logger
+	grace time.Duration
 	wake  chan struct{}
 
-	mu           sync.Mutex
-	wanted       bool
-	since, until leadevents.Millis // the stamps of the rows: one stretch holds all of them
+	mu     sync.Mutex
+	wanted []mending // the first is the next; at most maxMendings
 }
 
-// mendPause is between two tries.
-const mendPause = time.Second
+// mending is rows by their stamps, since ≤ stamp < until, to be mended from due on.
+type mending struct {
+	since, until leadevents.Millis
+	due          time.Time
+	again        bool // the second time
+}
 
-func newMender(store Store, up *breaker, log *slog.Logger) *mender {
-	return &mender{store: store, up: up, log: log, wake: make(chan struct{}, 1)}
+const (
+	// mendPause is between two tries.
+	mendPause = time.Second
+	// maxMendings bounds what is remembered; beyond it one stretch holds two.
+	maxMendings = 64
+)
+
+func newMender(store Store, up *breaker, grace time.Duration, log *slog.Logger) *mender {
+	return &mender{store: store, up: up, grace: grace, log: log, wake: make(chan struct{}, 1)}
 }
 
 // add wants the rows with this stamp mended.
 func (m *mender) add(stamp leadevents.Millis) {
-	m.want(stamp, stamp+1)
+	m.want(mending{since: stamp, until: stamp + 1, due: time.Now()})
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (m *mender) want(since, until leadevents.Millis) {
+// want keeps the mendings in the order of their due. What cannot be kept apart is
+// made one, whose due is the later and which is mended twice if either was to be.
+func (m *mender) want(next mending) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.wanted {
-		since, until = min(since, m.since), max(until, m.until)
+	if n := len(m.wanted); n == maxMendings {
+		last := m.wanted[n-1]
+		m.wanted = m.wanted[:n-1]
+		next.since, next.until = min(next.since, last.since), max(next.until, last.until)
+		next.again = next.again && last.again
+		if last.due.After(next.due) {
+			next.due = last.due
+		}
 	}
-	m.wanted, m.since, m.until = true, since, until
+	at, _ := slices.BinarySearchFunc(m.wanted, next, func(a, b mending) int { return a.due.Compare(b.due) })
+	m.wanted = slices.Insert(m.wanted, at, next)
 }
 
-func (m *mender) take() (since, until leadevents.Millis, wanted bool) {
+// take is the next mending if it is due, else after how long it will be.
+func (m *mender) take() (next mending, wait time.Duration, due bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wanted, m.wanted = m.wanted, false
-	return m.since, m.until, wanted
+	if len(m.wanted) == 0 {
+		return next, time.Hour, false
+	}
+	next = m.wanted[0]
+	if wait = time.Until(next.due); wait > 0 {
+		return next, wait, false
+	}
+	m.wanted = slices.Delete(m.wanted, 0, 1)
+	return next, 0, true
 }
 
 // run ends with ctx.
 func (m *mender) run(ctx context.Context) {
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.wake:
-		}
-		for since, until, wanted := m.take(); wanted; since, until, wanted = m.take() {
-			if m.up.await(ctx) == nil {
-				err := m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: since, IngestedUntil: until})
-				if err == nil {
-					continue
-				}
-				if ctx.Err() == nil {
-					m.log.Warn("states of rows could not be repaired; tried again", "error", err)
-				}
-			}
-			m.want(since, until)
-			if sleep(ctx, mendPause) != nil {
+		next, wait, due := m.take()
+		if !due {
+			timer := time.NewTimer(wait)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
 				return
+			case <-m.wake:
+			case <-timer.C:
 			}
+			timer.Stop()
+			continue
+		}
+		if m.up.await(ctx) == nil {
+			err := m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: next.since, IngestedUntil: next.until})
+			if err == nil {
+				if !next.again {
+					next.again, next.due = true, time.Now().Add(m.grace)
+					m.want(next)
+				}
+				continue
+			}
+			if ctx.Err() == nil {
+				m.log.Warn("states of rows could not be repaired; tried again", "error", err)
+			}
+		}
+		m.want(next)
+		if sleep(ctx, mendPause) != nil {
+			return
 		}
 	}
 }

@@ -133,6 +133,7 @@
 //	… and nobody sends the rows again    its start, the heartbeat before  states are repaired       TestFaultClickHouseWasDownForLong
 //	… twice within a second              its name, in its memory          states are repaired       TestFaultClickHouseIsKilledTwiceInASecond
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
+//	… and arrives after they were          a second repair, later         states are repaired       TestFaultAnInsertArrivesBehindItsRepair
 //	ClickHouse from an old snapshot      heartbeat; the last answers      new era, rebuild          TestFaultClickHouseIsRestoredFromASnapshot
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother
 //	the horizon was changed              the record                       new era, rebuild          TestFaultTheHorizonIsChanged

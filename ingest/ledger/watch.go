@@ -213,7 +213,7 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 		return nil
 	}
 	before := 10*l.cfg.Deadline + l.cfg.Margin
-	grace := l.cfg.Deadline + l.cfg.Margin
+	grace := 3*l.cfg.Deadline + l.cfg.Margin
 	// Rows are stamped by Redis' clock. ClickHouse may have been down for long: the
 	// heartbeats ended when it died.
 	started := o.archive.Started + skew
@@ -221,7 +221,7 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 	var rest Stretch
 	if r.server == 0 {
 		// Of what went on before us nothing is known. What a server had sent when it
-		// died may still arrive, and be cut off, until its deadline.
+		// died may still arrive, and be cut off, for a while.
 		s.IngestedUntil = o.now.Add(grace)
 		rest = Stretch{To: EveryMoment, IngestedSince: o.now.Add(-before), IngestedUntil: s.IngestedUntil}
 	}
