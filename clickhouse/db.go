@@ -192,7 +192,7 @@ func unavailable(err error) error {
 		return refused
 	}
 	e := leadevents.Wrap(leadevents.Unavailable, err, "the event store (ClickHouse) did not answer as it should; send the same request again")
-	e.Unanswered = unanswered(err)
+	e.Unanswered = Unanswered(err)
 	return e
 }
 

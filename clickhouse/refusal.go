@@ -75,9 +75,9 @@ func refusal(err error) error {
 	return e
 }
 
-// unanswered tells whether a query failed without the server having said why, or
+// Unanswered tells whether a query failed without the server having said why, or
 // because it stops.
-func unanswered(err error) bool {
+func Unanswered(err error) bool {
 	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		return exception.Code == codeAborted || exception.Code == codeCancelled
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"leadevents/auth"
+	"leadevents/clickhouse"
 	"leadevents/configs"
 )
 
@@ -53,10 +54,12 @@ func requireTables(ctx context.Context, s configs.Settings) (err error) {
 	if err := db.Ping(ctx); err != nil {
 		return &errSilent{strings.Join(s.ClickHouse.Addrs, ", "), err}
 	}
-	for _, f := range checkSchema(ctx, db, s.ClickHouse.Database) {
-		if f.Level == Broken {
-			return fmt.Errorf("%s: %s", f.Text, f.Remedy)
-		}
+	tables, err := checkSchema(ctx, db, s.ClickHouse.Database)
+	switch {
+	case err != nil && clickhouse.Unanswered(err): // it has left since
+		return &errSilent{strings.Join(s.ClickHouse.Addrs, ", "), err}
+	case tables.Level == Broken:
+		return fmt.Errorf("%s: %s", tables.Text, tables.Remedy)
 	}
 	return nil
 }

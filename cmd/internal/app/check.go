@@ -111,10 +111,10 @@ func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock
 		checkVersion(subject, facts.Version, minClickHouse, "upgrade ClickHouse"),
 	}
 	all = append(all, checkFsync(s, facts.Fsync))
-	tables := checkSchema(ctx, db, s.ClickHouse.Database)
-	all = append(all, tables...)
+	tables, _ := checkSchema(ctx, db, s.ClickHouse.Database) // the finding says it
+	all = append(all, tables)
 	now := clockOf(facts.Now, facts.Asked, facts.RoundTrip)
-	if tables[0].Level == Broken {
+	if tables.Level == Broken {
 		return all, now, nil
 	}
 	archive, err := examineLedger(ctx, s)
@@ -159,12 +159,17 @@ func clickHouseRemedy(err error) string {
 	return "start ClickHouse, or correct clickhouse.addrs (the native port, usually 9000, not HTTP's 8123)"
 }
 
-func checkSchema(ctx context.Context, db *clickhouse.DB, database string) []Finding {
+// checkSchema holds the tables to this binary's migrations. Its error is why they
+// could not be examined, which the finding says too.
+func checkSchema(ctx context.Context, db *clickhouse.DB, database string) (Finding, error) {
 	const subject = "clickhouse"
 	states, err := schema.Status(ctx, db.Conn(), database)
 	if err != nil {
-		return []Finding{{Broken, subject, fmt.Sprintf("the tables of database %s cannot be examined: %v", database, cause(err)),
-			"grant the user of clickhouse.user all rights on database " + database}}
+		remedy := "grant the user of clickhouse.user all rights on database " + database
+		if clickhouse.Unanswered(err) {
+			remedy = clickHouseRemedy(err)
+		}
+		return Finding{Broken, subject, fmt.Sprintf("the tables of database %s cannot be examined: %v", database, cause(err)), remedy}, err
 	}
 	var pending []string
 	for _, st := range states {
@@ -172,18 +177,18 @@ func checkSchema(ctx context.Context, db *clickhouse.DB, database string) []Find
 		case schema.Pending:
 			pending = append(pending, st.Name)
 		case schema.Unknown:
-			return []Finding{{Broken, subject, fmt.Sprintf("database %s has migration %s, which this binary does not know", database, st.Name),
-				"use the binary that last migrated this database, or a newer one"}}
+			return Finding{Broken, subject, fmt.Sprintf("database %s has migration %s, which this binary does not know", database, st.Name),
+				"use the binary that last migrated this database, or a newer one"}, nil
 		case schema.Changed:
-			return []Finding{{Broken, subject, fmt.Sprintf("database %s applied migration %s with another text than this binary has", database, st.Name),
-				"use the binary that belongs to this database"}}
+			return Finding{Broken, subject, fmt.Sprintf("database %s applied migration %s with another text than this binary has", database, st.Name),
+				"use the binary that belongs to this database"}, nil
 		}
 	}
 	if len(pending) > 0 {
-		return []Finding{{Broken, subject, fmt.Sprintf("database %s lacks %d of %d migrations (%s)", database, len(pending), len(states), strings.Join(pending, ", ")),
-			"run `leadevents migrate` with the same settings"}}
+		return Finding{Broken, subject, fmt.Sprintf("database %s lacks %d of %d migrations (%s)", database, len(pending), len(states), strings.Join(pending, ", ")),
+			"run `leadevents migrate` with the same settings"}, nil
 	}
-	return []Finding{{OK, subject, fmt.Sprintf("database %s has all %d migrations", database, len(states)), ""}}
+	return Finding{OK, subject, fmt.Sprintf("database %s has all %d migrations", database, len(states)), ""}, nil
 }
 
 func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock, *ledger.Facts) {

@@ -3,7 +3,11 @@ package app
 import (
 	"bytes"
 	"errors"
+	"io"
+	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,5 +244,77 @@ func TestCheckVersion(t *testing.T) {
 		if f := checkVersion(c.subject, c.version, c.least, "upgrade"); f.Level != c.want {
 			t.Errorf("%s %s: %s, want %s", c.subject, c.version, f.Level, c.want)
 		}
+	}
+}
+
+// leaving is an address at which ClickHouse answers until it is asked for its
+// migrations.
+func leaving(t *testing.T, addr string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all.Go(func() {
+				_, _ = io.Copy(client, server)
+				_ = client.Close()
+			})
+			all.Go(func() {
+				defer server.Close()
+				defer client.Close()
+				for buf := make([]byte, 64<<10); ; {
+					n, err := client.Read(buf)
+					if err != nil || bytes.Contains(buf[:n], []byte("schema_migrations")) {
+						return
+					}
+					if _, err := server.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		all.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// A ClickHouse that dies while a server starts is no reason not to start: it may come
+// back. One with other tables is.
+func TestAServerStartsBesideAClickHouseThatLeaves(t *testing.T) {
+	s := storeSettings(t)
+	var warned bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&warned, nil))
+	if err := requireSchema(t.Context(), s, log); err == nil || !strings.Contains(err.Error(), "lacks") {
+		t.Errorf("without tables: %v", err)
+	}
+	s.ClickHouse.Addrs = []string{leaving(t, s.ClickHouse.Addrs[0])}
+	if err := requireSchema(t.Context(), s, log); err != nil || !strings.Contains(warned.String(), "does not answer") {
+		t.Errorf("%v; warned %q", err, &warned)
+	}
+	finding, err := func() (Finding, error) {
+		db, err := openAnyDatabase(s, dialers{})
+		if err != nil {
+			return Finding{}, err
+		}
+		defer db.Close()
+		return checkSchema(t.Context(), db, s.ClickHouse.Database)
+	}()
+	if err == nil || finding.Level != Broken || strings.Contains(finding.Remedy, "grant") {
+		t.Errorf("%+v %v: rights have nothing to do with it", finding, err)
 	}
 }
