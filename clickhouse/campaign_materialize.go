@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
 
 	"leadevents"
 	"leadevents/query/audience"
@@ -57,22 +59,40 @@ func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64,
 	return totals, nil
 }
 
-// decideAll stores evidence and decisions, slice by slice.
+// decideAll stores evidence and decisions, slice by slice. The filters of a slice are
+// asked side by side, a thread each: they need nothing of one another, and two
+// queries of one thread are done before two of two, one after the other.
 func (v *evaluation) decideAll(ctx context.Context, parts []slice, progress func(done, of int)) error {
+	var mu sync.Mutex
 	done, of := 0, len(parts)*(len(v.Filters)+1)
+	step := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		progress(done, of)
+	}
+	atOnce := max(1, min(len(v.Filters), v.db.evaluation.Threads))
 	for _, s := range parts {
+		evidence, collecting := errgroup.WithContext(ctx)
+		evidence.SetLimit(atOnce)
 		for i, f := range v.Filters {
-			if err := v.question(s).collect(ctx, i, f); err != nil {
-				return fmt.Errorf("collect the evidence of filter %d: %w", i, err)
-			}
-			done++
-			progress(done, of)
+			evidence.Go(func() error {
+				q := v.question(s)
+				q.threads = max(1, v.db.evaluation.Threads/atOnce)
+				if err := q.collect(collecting, i, f); err != nil {
+					return fmt.Errorf("collect the evidence of filter %d: %w", i, err)
+				}
+				step()
+				return nil
+			})
+		}
+		if err := evidence.Wait(); err != nil {
+			return err
 		}
 		if err := v.question(s).decide(ctx); err != nil {
 			return fmt.Errorf("decide: %w", err)
 		}
-		done++
-		progress(done, of)
+		step()
 	}
 	return nil
 }
