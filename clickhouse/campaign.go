@@ -93,7 +93,6 @@ type question struct {
 	*where
 	*evaluation
 	slice
-	threads int // of the server's cores; 0 is all that an evaluation may have
 }
 
 func (v *evaluation) question(s slice) *question {
@@ -122,7 +121,7 @@ const indexedPhones = 10_000
 func (q *question) settings() clickhouse.Settings {
 	c := q.db.evaluation
 	settings := clickhouse.Settings{
-		"max_threads":                                 or(q.threads, c.Threads),
+		"max_threads":                                 c.Threads,
 		"max_memory_usage":                            c.Memory,
 		"max_bytes_before_external_group_by":          c.Memory / 4,
 		"max_bytes_before_external_sort":              c.Memory / 4,

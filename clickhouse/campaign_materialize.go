@@ -6,10 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"golang.org/x/sync/errgroup"
 
 	"leadevents"
 	"leadevents/query/audience"
@@ -59,40 +57,25 @@ func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64,
 	return totals, nil
 }
 
-// decideAll stores evidence and decisions, slice by slice. The filters of a slice are
-// asked side by side, a thread each: they need nothing of one another, and two
-// queries of one thread are done before two of two, one after the other.
+// decideAll stores evidence and decisions, slice by slice, one query after the other.
+// Filters asked side by side with a thread each were 5 % slower (make bench-campaign,
+// 1 M of 100 M events: 1.48 s against 1.42; 10 M: 14.8 against 14.1): the longer one is
+// left with one thread.
 func (v *evaluation) decideAll(ctx context.Context, parts []slice, progress func(done, of int)) error {
-	var mu sync.Mutex
 	done, of := 0, len(parts)*(len(v.Filters)+1)
-	step := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		done++
-		progress(done, of)
-	}
-	atOnce := max(1, min(len(v.Filters), v.db.evaluation.Threads))
 	for _, s := range parts {
-		evidence, collecting := errgroup.WithContext(ctx)
-		evidence.SetLimit(atOnce)
 		for i, f := range v.Filters {
-			evidence.Go(func() error {
-				q := v.question(s)
-				q.threads = max(1, v.db.evaluation.Threads/atOnce)
-				if err := q.collect(collecting, i, f); err != nil {
-					return fmt.Errorf("collect the evidence of filter %d: %w", i, err)
-				}
-				step()
-				return nil
-			})
-		}
-		if err := evidence.Wait(); err != nil {
-			return err
+			if err := v.question(s).collect(ctx, i, f); err != nil {
+				return fmt.Errorf("collect the evidence of filter %d: %w", i, err)
+			}
+			done++
+			progress(done, of)
 		}
 		if err := v.question(s).decide(ctx); err != nil {
 			return fmt.Errorf("decide: %w", err)
 		}
-		step()
+		done++
+		progress(done, of)
 	}
 	return nil
 }

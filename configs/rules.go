@@ -1,10 +1,6 @@
 package configs
 
-import (
-	"time"
-
-	"leadevents/query/audience"
-)
+import "time"
 
 // deadlinesPerShortHorizon: a key must be remembered long after the last moment
 // at which the request that stored it, or another that raced it, can still act.
@@ -47,10 +43,9 @@ func (s *Settings) rules(faults *Faults) {
 		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes, ingest.bulk_lanes and audiences.max_uploads together (%d), so that stores leave a connection to reads",
 		s.ClickHouse.MaxConns, lanes)
 	// What previews and streamed results read comes over connections of their own.
-	sends := s.Sends.Workers * min(s.Filters.Threads, audience.MaxFilters) // a connection for each filter that is asked at once
-	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+sends,
-		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers × filters.threads (%d) together, so that neither waits for the other",
-		s.ClickHouse.MaxConns, lanes, sends)
+	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+s.Sends.Workers,
+		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers (%d) together, so that neither waits for the other",
+		s.ClickHouse.MaxConns, lanes, s.Sends.Workers)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)
