@@ -38,32 +38,6 @@ func (h *AdminHandler) Register(router fiber.Router) {
 	router.Delete("/api/v1/signing-keys/:id", h.revokeSigningKey)
 }
 
-// administrator is whose key administers which organization.
-type administrator struct {
-	org        leadevents.OrgID
-	parameters map[string]string
-	// forbidden is that the key lacks the scope, which is told when all that can be
-	// wrong with the request is told.
-	forbidden error
-}
-
-// administrates reads who asks, in the contract's order: 401, then what is wrong
-// with the query string, of which the named parameters are known.
-func (h *AdminHandler) administrates(c *fiber.Ctx, names ...string) (by administrator, err error) {
-	p, err := h.directory.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), Admin)
-	switch {
-	case err == nil:
-		by.org = p.Org
-		httpserver.SetOrganization(c, p.Org)
-	case leadevents.KindOf(err) == leadevents.Forbidden:
-		by.forbidden = err
-	default:
-		return by, err
-	}
-	by.parameters, err = httpserver.QueryParameters(c, names...)
-	return by, err
-}
-
 // operates refuses whoever is not the operator.
 func (h *AdminHandler) operates(c *fiber.Ctx) error {
 	if err := h.operator.Check(c.Get(fiber.HeaderAuthorization)); err != nil {
@@ -73,9 +47,9 @@ func (h *AdminHandler) operates(c *fiber.Ctx) error {
 	return err
 }
 
-// reveal answers with what is shown this once: no cache on the way keeps it.
+// reveal answers with what is shown this once; as with every answer, no cache on the
+// way keeps it.
 func reveal(c *fiber.Ctx, answer any) error {
-	c.Set(fiber.HeaderCacheControl, "no-store")
 	return c.Status(fiber.StatusCreated).JSON(answer)
 }
 
@@ -126,14 +100,14 @@ type webhookSettingsJSON struct {
 }
 
 func (h *AdminHandler) webhookSettings(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return err
 	}
-	o, err := h.directory.Organization(httpserver.Context(c), by.org)
+	o, err := h.directory.Organization(httpserver.Context(c), by.Org)
 	if err != nil {
 		return err
 	}
@@ -141,7 +115,7 @@ func (h *AdminHandler) webhookSettings(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err != nil {
 		return err
 	}
@@ -152,10 +126,10 @@ func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
 	if _, err := ParseMode(string(in.AuthMode)); err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	o, err := h.directory.SetAuthMode(httpserver.Context(c), by.org, in.AuthMode)
+	o, err := h.directory.SetAuthMode(httpserver.Context(c), by.Org, in.AuthMode)
 	if err != nil {
 		return err
 	}
@@ -163,7 +137,7 @@ func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) createKey(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err != nil {
 		return err
 	}
@@ -175,10 +149,10 @@ func (h *AdminHandler) createKey(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	k, err := h.directory.CreateKey(httpserver.Context(c), by.org, request)
+	k, err := h.directory.CreateKey(httpserver.Context(c), by.Org, request)
 	if err != nil {
 		return err
 	}
@@ -186,14 +160,14 @@ func (h *AdminHandler) createKey(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) keys(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return err
 	}
-	all, err := h.directory.Keys(httpserver.Context(c), by.org)
+	all, err := h.directory.Keys(httpserver.Context(c), by.Org)
 	if err != nil {
 		return err
 	}
@@ -207,26 +181,26 @@ func (h *AdminHandler) keys(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) revokeKey(c *fiber.Ctx) error {
-	by, err := h.administrates(c, "force")
+	by, err := h.directory.Asks(c, Admin, "force")
 	if err != nil {
 		return err
 	}
-	force := by.parameters["force"]
-	if force != "" && force != "true" && force != "false" {
-		return leadevents.Errorf(leadevents.InvalidRequest, "the query parameter force must be true or false")
+	force, err := httpserver.QueryFlag(by.Parameters, "force")
+	if err != nil {
+		return err
 	}
 	text, err := httpserver.Param(c, "id")
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return err
 	}
 	id, err := ParseKeyID(text)
 	if err != nil { // it is the server that makes ids: no other shape is one
-		return leadevents.Errorf(leadevents.NotFound, "organization %d has no API key with that id", by.org)
+		return leadevents.Errorf(leadevents.NotFound, "organization %d has no API key with that id", by.Org)
 	}
-	k, err := h.directory.RevokeKey(httpserver.Context(c), by.org, id, force == "true")
+	k, err := h.directory.RevokeKey(httpserver.Context(c), by.Org, id, force)
 	if e, ok := errors.AsType[*leadevents.Error](err); ok && e.Kind == leadevents.Conflict {
 		return leadevents.Errorf(leadevents.Conflict, "%s (?force=true)", e.Message)
 	}
@@ -237,7 +211,7 @@ func (h *AdminHandler) revokeKey(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) createSigningKey(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err != nil {
 		return err
 	}
@@ -250,10 +224,10 @@ func (h *AdminHandler) createSigningKey(c *fiber.Ctx) error {
 	if err := checkName("name", in.Name); err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	k, err := h.directory.CreateSigningKey(httpserver.Context(c), by.org, in.Name)
+	k, err := h.directory.CreateSigningKey(httpserver.Context(c), by.Org, in.Name)
 	if err != nil {
 		return err
 	}
@@ -261,14 +235,14 @@ func (h *AdminHandler) createSigningKey(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) signingKeys(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return err
 	}
-	all, err := h.directory.SigningKeys(httpserver.Context(c), by.org)
+	all, err := h.directory.SigningKeys(httpserver.Context(c), by.Org)
 	if err != nil {
 		return err
 	}
@@ -282,22 +256,22 @@ func (h *AdminHandler) signingKeys(c *fiber.Ctx) error {
 }
 
 func (h *AdminHandler) revokeSigningKey(c *fiber.Ctx) error {
-	by, err := h.administrates(c)
+	by, err := h.directory.Asks(c, Admin)
 	if err != nil {
 		return err
 	}
 	text, err := httpserver.Param(c, "id")
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return err
 	}
 	id, err := ParseSigningKeyID(text)
 	if err != nil {
-		return leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with that id", by.org)
+		return leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with that id", by.Org)
 	}
-	k, silenced, err := h.directory.RevokeSigningKey(httpserver.Context(c), by.org, id)
+	k, silenced, err := h.directory.RevokeSigningKey(httpserver.Context(c), by.Org, id)
 	if err != nil {
 		return err
 	}

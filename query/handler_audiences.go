@@ -56,7 +56,7 @@ type uploadedJSON struct {
 // named reads who asks, and for which audience, in the contract's order: 401,
 // 400, 403.
 func (h *AudienceHandler) named(c *fiber.Ctx) (org leadevents.OrgID, id string, err error) {
-	by, err := asks(c, h.directory, auth.Campaigns)
+	by, err := h.directory.Asks(c, auth.Campaigns)
 	if err != nil {
 		return 0, "", err
 	}
@@ -66,7 +66,7 @@ func (h *AudienceHandler) named(c *fiber.Ctx) (org leadevents.OrgID, id string, 
 	if err := audience.ValidateID(id, "audienceId"); err != nil {
 		return 0, "", err
 	}
-	return by.org, id, by.forbidden
+	return by.Org, id, by.Forbidden
 }
 
 func (h *AudienceHandler) get(c *fiber.Ctx) error {
@@ -94,24 +94,24 @@ func (h *AudienceHandler) delete(c *fiber.Ctx) error {
 }
 
 func (h *AudienceHandler) list(c *fiber.Ctx) error {
-	by, err := asks(c, h.directory, auth.Campaigns, "limit", "cursor")
+	by, err := h.directory.Asks(c, auth.Campaigns, "limit", "cursor")
 	if err != nil {
 		return err
 	}
-	limit, err := by.limit(DefaultAudiences, MaxAudiences)
+	limit, err := limit(by, DefaultAudiences, MaxAudiences)
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil { // a cursor is an organization's
-		return by.forbidden
+	if by.Forbidden != nil { // a cursor is an organization's
+		return by.Forbidden
 	}
 	after := ""
-	if text := by.parameters["cursor"]; text != "" {
-		if after, err = readCursor("a1", by.org, text); err != nil {
+	if text := by.Parameters["cursor"]; text != "" {
+		if after, err = readCursor("a1", by.Org, text); err != nil {
 			return err
 		}
 	}
-	found, more, err := h.audiences.List(httpserver.Context(c), by.org, after, limit)
+	found, more, err := h.audiences.List(httpserver.Context(c), by.Org, after, limit)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (h *AudienceHandler) list(c *fiber.Ctx) error {
 		answer.Audiences[i] = shownAudience(a)
 	}
 	if more {
-		next := writeCursor("a1", by.org, found[len(found)-1].ID)
+		next := writeCursor("a1", by.Org, found[len(found)-1].ID)
 		answer.Next = &next
 	}
 	return c.JSON(answer)

@@ -62,18 +62,18 @@ func shown(r leadevents.Receipt) batchJSON {
 
 // receipt reads the batch that the path names, with up to rejects of its rejects.
 func (h *BatchHandler) receipt(c *fiber.Ctx, rejects int) (leadevents.Receipt, error) {
-	by, err := asks(c, h.directory, auth.Query)
+	by, err := h.directory.Asks(c, auth.Query)
 	if err != nil {
 		return leadevents.Receipt{}, err
 	}
 	id, err := httpserver.Param(c, "batchId")
 	if err == nil {
-		err = by.forbidden
+		err = by.Forbidden
 	}
 	if err != nil {
 		return leadevents.Receipt{}, err
 	}
-	return h.batches.Batch(httpserver.Context(c), by.org, id, rejects)
+	return h.batches.Batch(httpserver.Context(c), by.Org, id, rejects)
 }
 
 func (h *BatchHandler) get(c *fiber.Ctx) error {
@@ -112,11 +112,11 @@ func (h *BatchHandler) rejects(c *fiber.Ctx) error {
 }
 
 func (h *BatchHandler) list(c *fiber.Ctx) error {
-	by, err := asks(c, h.directory, auth.Query, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
+	by, err := h.directory.Asks(c, auth.Query, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
 	if err != nil {
 		return err
 	}
-	given := by.parameters
+	given := by.Parameters
 	which := leadevents.BatchFilter{EventType: given["eventType"], KeyID: given["keyId"], IdempotencyKey: given["idempotencyKey"]}
 	if which.From, err = moment("from", given["from"]); err != nil {
 		return err
@@ -138,20 +138,20 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	limit, err := by.limit(DefaultBatches, MaxBatches)
+	limit, err := limit(by, DefaultBatches, MaxBatches)
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil { // a cursor is an organization's
-		return by.forbidden
+	if by.Forbidden != nil { // a cursor is an organization's
+		return by.Forbidden
 	}
 	var after leadevents.BatchPosition
 	if text := given["cursor"]; text != "" {
-		if after, err = parseBatchCursor(by.org, text); err != nil {
+		if after, err = parseBatchCursor(by.Org, text); err != nil {
 			return err
 		}
 	}
-	receipts, next, err := h.batches.List(httpserver.Context(c), by.org, which, after, limit)
+	receipts, next, err := h.batches.List(httpserver.Context(c), by.Org, which, after, limit)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 		answer.Batches[i] = shown(r)
 	}
 	if next != (leadevents.BatchPosition{}) {
-		text := batchCursor(by.org, next)
+		text := batchCursor(by.Org, next)
 		answer.Next = &text
 	}
 	return c.JSON(answer)

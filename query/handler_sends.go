@@ -47,8 +47,8 @@ func (h *SendHandler) Register(router fiber.Router) {
 }
 
 // ofSend reads who asks, and about which send, in the contract's order: 401, 400.
-func (h *SendHandler) ofSend(c *fiber.Ctx, names ...string) (by asker, id string, err error) {
-	if by, err = asks(c, h.directory, auth.Campaigns, names...); err != nil {
+func (h *SendHandler) ofSend(c *fiber.Ctx, names ...string) (by auth.Asker, id string, err error) {
+	if by, err = h.directory.Asks(c, auth.Campaigns, names...); err != nil {
 		return by, "", err
 	}
 	if id, err = httpserver.Param(c, "sendId"); err == nil {
@@ -58,7 +58,7 @@ func (h *SendHandler) ofSend(c *fiber.Ctx, names ...string) (by asker, id string
 }
 
 func (h *SendHandler) preview(c *fiber.Ctx) error {
-	by, err := asks(c, h.directory, auth.Query)
+	by, err := h.directory.Asks(c, auth.Query)
 	if err != nil {
 		return err
 	}
@@ -70,10 +70,10 @@ func (h *SendHandler) preview(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	totals, fireAt, err := h.sends.Preview(httpserver.Context(c), by.org, d.Audience, d.Filters, d.FireAt)
+	totals, fireAt, err := h.sends.Preview(httpserver.Context(c), by.Org, d.Audience, d.Filters, d.FireAt)
 	if err != nil {
 		return err
 	}
@@ -98,10 +98,10 @@ func (h *SendHandler) define(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	send, created, err := h.sends.Define(httpserver.Context(c), by.org, id, d)
+	send, created, err := h.sends.Define(httpserver.Context(c), by.Org, id, d)
 	if err != nil {
 		return err
 	}
@@ -116,16 +116,16 @@ func (h *SendHandler) get(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	send, err := h.sends.Send(httpserver.Context(c), by.org, id)
+	send, err := h.sends.Send(httpserver.Context(c), by.Org, id)
 	if err != nil {
 		return err
 	}
 	shown := shownSend(id, send)
 	if send.State == audience.SendMaterializing {
-		done, of, err := h.sends.Progress(httpserver.Context(c), by.org, id, send.Run)
+		done, of, err := h.sends.Progress(httpserver.Context(c), by.Org, id, send.Run)
 		if err != nil {
 			return err
 		}
@@ -139,23 +139,23 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	wait := by.parameters["wait"]
-	if wait != "" && wait != "true" && wait != "false" {
-		return leadevents.Errorf(leadevents.InvalidRequest, "the query parameter wait must be true or false")
+	wait, err := httpserver.QueryFlag(by.Parameters, "wait")
+	if err != nil {
+		return err
 	}
 	if c.Request().Header.ContentLength() != 0 { // a field here would be taken for heard
 		if err := httpserver.ReadJSON(c, maxMaterialize, &struct{}{}); err != nil {
 			return err
 		}
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	send, err := h.sends.Materialize(httpserver.Context(c), by.org, id)
+	send, err := h.sends.Materialize(httpserver.Context(c), by.Org, id)
 	if err != nil {
 		return err
 	}
-	if wait != "true" {
+	if !wait {
 		return c.Status(fiber.StatusAccepted).JSON(struct {
 			SendID string             `json:"sendId"`
 			Status audience.SendState `json:"status"`
@@ -172,7 +172,7 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 		case <-ctx.Done():
 		}
 	}()
-	if send, err = h.sends.Wait(ctx, by.org, id); err != nil {
+	if send, err = h.sends.Wait(ctx, by.Org, id); err != nil {
 		return err
 	}
 	return c.JSON(shownSend(id, send))
@@ -183,7 +183,7 @@ func (h *SendHandler) leads(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	name := by.parameters["format"]
+	name := by.Parameters["format"]
 	if name == "" {
 		name = "ndjson"
 	}
@@ -191,12 +191,12 @@ func (h *SendHandler) leads(c *fiber.Ctx) error {
 	if !known {
 		return leadevents.Errorf(leadevents.InvalidRequest, "format must be one of %s", strings.Join(slices.Sorted(maps.Keys(leadsFormats)), ", "))
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
 	return httpserver.Stream(c, format.contentType, func(ctx context.Context, w io.Writer) error {
 		file := format.begin(w)
-		if err := h.sends.Leads(ctx, by.org, id, file.write); err != nil {
+		if err := h.sends.Leads(ctx, by.Org, id, file.write); err != nil {
 			return err
 		}
 		return file.end()
@@ -209,14 +209,14 @@ func (h *SendHandler) explain(c *fiber.Ctx) error {
 		return err
 	}
 	// A + that was not escaped arrives as a space, which a phone may have around it.
-	phone, err := leadevents.ParsePhone(by.parameters["phone"])
+	phone, err := leadevents.ParsePhone(by.Parameters["phone"])
 	if err != nil {
 		return leadevents.Errorf(leadevents.InvalidRequest, "the query parameter phone must be a possible phone number, as +15551234567")
 	}
-	if by.forbidden != nil {
-		return by.forbidden
+	if by.Forbidden != nil {
+		return by.Forbidden
 	}
-	x, err := h.sends.Explain(httpserver.Context(c), by.org, id, phone)
+	x, err := h.sends.Explain(httpserver.Context(c), by.Org, id, phone)
 	if err != nil {
 		return err
 	}

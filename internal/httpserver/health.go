@@ -170,7 +170,6 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 		}
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-	c.Set(fiber.HeaderCacheControl, "no-store")
 	if len(failing) > 0 {
 		message := fmt.Sprintf("not ready: %s", strings.Join(failing, ", "))
 		r := requestOf(c.Context())

@@ -31,6 +31,17 @@ func QueryParameters(c *fiber.Ctx, names ...string) (map[string]string, error) {
 	return given, err
 }
 
+// QueryFlag is a parameter that is true or false; absent is false.
+func QueryFlag(given map[string]string, name string) (bool, error) {
+	switch given[name] {
+	case "true":
+		return true, nil
+	case "false", "":
+		return false, nil
+	}
+	return false, leadevents.Errorf(leadevents.InvalidRequest, "the query parameter %s must be true or false", name)
+}
+
 func knownParameters(names []string) string {
 	if len(names) == 0 {
 		return "none"

@@ -1,0 +1,34 @@
+package auth
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"leadevents"
+	"leadevents/internal/httpserver"
+)
+
+// Asker is who asks for what, with an API key.
+type Asker struct {
+	Org        leadevents.OrgID // which is answered for
+	Parameters map[string]string
+	// Forbidden is that the key lacks the scope. It is told when all that can be
+	// wrong with the question is told.
+	Forbidden error
+}
+
+// Asks reads who asks: 401 first, then what is wrong with the query string, of
+// which the named parameters are known; see [Asker].Forbidden for the rest.
+func (d *Directory) Asks(c *fiber.Ctx, scope Scope, names ...string) (Asker, error) {
+	principal, err := d.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), scope)
+	by := Asker{Org: principal.Org}
+	switch {
+	case err == nil:
+		httpserver.SetOrganization(c, principal.Org)
+	case leadevents.KindOf(err) == leadevents.Forbidden:
+		by.Forbidden = err
+	default:
+		return by, err
+	}
+	by.Parameters, err = httpserver.QueryParameters(c, names...)
+	return by, err
+}
