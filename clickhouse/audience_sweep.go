@@ -41,16 +41,7 @@ func (db *DB) SweepAudiences(ctx context.Context, unfinished, grace time.Duratio
 		}
 		sweep.Uploads++
 	}
-	stored := map[owned]bool{} // and whether it was written before
-	err = db.stream(ctx, "audience_layers_stored", before, func(rows driver.Rows) error {
-		var (
-			l   owned
-			old uint8
-		)
-		err := rows.Scan(&l.org, &l.id, &old)
-		stored[l] = old != 0
-		return err
-	})
+	stored, err := db.storedOwned(ctx, "audience_layers_stored", before)
 	if err != nil {
 		return sweep, err
 	}
@@ -120,6 +111,21 @@ func (db *DB) dead(ctx context.Context, stored map[owned]bool, since leadevents.
 	return layers, commits, err
 }
 
+// storedOwned reads what is stored, and whether it was written before a moment.
+func (db *DB) storedOwned(ctx context.Context, document string, before clickhouse.Parameters) (map[owned]bool, error) {
+	stored := map[owned]bool{}
+	err := db.stream(ctx, document, before, func(rows driver.Rows) error {
+		var (
+			o   owned
+			old uint8
+		)
+		err := rows.Scan(&o.org, &o.id, &old)
+		stored[o] = old != 0
+		return err
+	})
+	return stored, err
+}
+
 // deleteOwned deletes the rows of up to maxSwept of them, and waits for it.
 func (db *DB) deleteOwned(ctx context.Context, table, column string, dead []owned) (deleted int, err error) {
 	dead = dead[:min(len(dead), maxSwept)]
@@ -130,7 +136,7 @@ func (db *DB) deleteOwned(ctx context.Context, table, column string, dead []owne
 	for _, l := range dead {
 		orgs, ids = append(orgs, l.org), append(ids, l.id)
 	}
-	p := clickhouse.Parameters{"organizations": parameterLayers(orgs), "ids": parameterLayers(ids)}
+	p := clickhouse.Parameters{"organizations": parameterNumbers(orgs), "ids": parameterNumbers(ids)}
 	err = db.conn.Exec(params(ctx, p), `ALTER TABLE `+table+` DELETE WHERE (organization_id, `+column+`) IN
 		arrayZip({organizations:Array(UInt64)}, {ids:Array(UInt64)}) SETTINGS mutations_sync = 1`)
 	if err != nil {

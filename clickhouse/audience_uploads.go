@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -41,7 +40,7 @@ func (db *DB) FinishLayer(ctx context.Context, org leadevents.OrgID, layer leade
 	document := "audience_layer_whole"
 	if len(others) > 0 {
 		document = "audience_layer_new"
-		p["others"], p["few"] = parameterLayers(others), strconv.FormatBool(rows <= fewLeads)
+		p["others"], p["few"] = parameterNumbers(others), strconv.FormatBool(rows <= fewLeads)
 	}
 	if err := db.conn.Exec(params(ctx, p), sqlText(document)); err != nil {
 		return 0, unavailable(fmt.Errorf("make a layer of %d rows: %w", rows, err))
@@ -56,7 +55,7 @@ func (db *DB) FinishLayer(ctx context.Context, org leadevents.OrgID, layer leade
 // MergeLayers makes one layer of several, whose leads it counts. Of a phone that
 // several have the first one's external id stays.
 func (db *DB) MergeLayers(ctx context.Context, org leadevents.OrgID, into leadevents.Layer, layers []leadevents.Layer) (leads uint64, err error) {
-	p := clickhouse.Parameters{"organization": org.String(), "into": strconv.FormatUint(into, 10), "layers": parameterLayers(layers)}
+	p := clickhouse.Parameters{"organization": org.String(), "into": strconv.FormatUint(into, 10), "layers": parameterNumbers(layers)}
 	if err := db.conn.Exec(params(ctx, p), sqlText("audience_merge")); err != nil {
 		return 0, unavailable(fmt.Errorf("merge %d layers: %w", len(layers), err))
 	}
@@ -78,25 +77,11 @@ func (db *DB) CommitAudience(ctx context.Context, org leadevents.OrgID, audience
 	err := db.conn.Exec(params(ctx, clickhouse.Parameters{
 		"organization": org.String(), "audience": audienceID,
 		"sequence": strconv.FormatUint(c.Sequence, 10), "layer": strconv.FormatUint(c.Layer, 10), "base": strconv.FormatUint(c.Base, 10),
-		"replaces": strconv.FormatBool(c.Replaces), "deleted": strconv.FormatBool(c.Deleted), "merged": parameterLayers(c.Merged),
+		"replaces": strconv.FormatBool(c.Replaces), "deleted": strconv.FormatBool(c.Deleted), "merged": parameterNumbers(c.Merged),
 		"leads": strconv.FormatUint(c.Leads, 10), "since": strconv.FormatInt(int64(c.Since), 10), "changed": strconv.FormatInt(int64(c.ChangedAt), 10),
 	}), sqlText("audience_commit"))
 	if err != nil {
 		return unavailable(fmt.Errorf("commit a layer of %d leads: %w", c.Leads, err))
 	}
 	return nil
-}
-
-// parameterLayers is layers as the text of a parameter of type Array(UInt64).
-func parameterLayers(layers []leadevents.Layer) string {
-	var b strings.Builder
-	b.WriteByte('[')
-	for i, layer := range layers {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strconv.FormatUint(layer, 10))
-	}
-	b.WriteByte(']')
-	return b.String()
 }

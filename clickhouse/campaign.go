@@ -182,7 +182,7 @@ func (q *question) count(ctx context.Context, sql string) (n uint64, err error) 
 }
 
 func (q *question) layers() string {
-	return q.parameter("Array(UInt64)", parameterLayers(q.Leads.Layers))
+	return q.parameter("Array(UInt64)", parameterNumbers(q.Leads.Layers))
 }
 
 // storedPhones selects the phones of a stored audience, some more than once.

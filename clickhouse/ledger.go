@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -119,14 +118,11 @@ func (db *DB) StreamContests(ctx context.Context, from, to leadevents.Millis, f 
 
 // LackReceipts returns those of the answers whose receipts are not here.
 func (db *DB) LackReceipts(ctx context.Context, answers []ledger.Landed) ([]ledger.Landed, error) {
-	var organizations, batches []string
+	var organizations, batches []uint64
 	for _, a := range answers {
-		organizations, batches = append(organizations, a.Org.String()), append(batches, a.Batch.String())
+		organizations, batches = append(organizations, uint64(a.Org)), append(batches, uint64(a.Batch))
 	}
-	p := clickhouse.Parameters{
-		"organizations": "[" + strings.Join(organizations, ",") + "]",
-		"batches":       "[" + strings.Join(batches, ",") + "]",
-	}
+	p := clickhouse.Parameters{"organizations": parameterNumbers(organizations), "batches": parameterNumbers(batches)}
 	type batch struct{ org, id uint64 }
 	here := map[batch]bool{}
 	err := db.stream(ctx, "receipts_present", p, func(rows driver.Rows) error {

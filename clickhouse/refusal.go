@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"leadevents"
@@ -78,13 +77,8 @@ func refusal(err error) error {
 // Unanswered tells whether a query failed without the server having said why, or
 // because it stops.
 func Unanswered(err error) bool {
-	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok {
-		return exception.Code == codeAborted || exception.Code == codeCancelled
-	}
-	if exception, ok := errors.AsType[*ch.Exception](err); ok {
-		return exception.Code == codeAborted || exception.Code == codeCancelled
-	}
-	return true
+	exception, answered := errors.AsType[*clickhouse.Exception](err)
+	return !answered || exception.Code == codeAborted || exception.Code == codeCancelled
 }
 
 // refusedOr is the refusal in err, or err itself.

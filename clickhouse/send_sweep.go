@@ -29,26 +29,11 @@ func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audien
 		return sweep, err
 	}
 	since := now.Add(-grace)
-	runs, lists := map[owned]bool{}, map[owned]bool{} // and whether they can go
-	err = db.stream(ctx, "send_runs_stored", nil, func(rows driver.Rows) error {
-		var o owned
-		err := rows.Scan(&o.org, &o.id)
-		runs[o] = true
-		return err
-	})
+	runs, err := db.storedOwned(ctx, "send_runs_stored", nil)
 	if err != nil {
 		return sweep, err
 	}
-	before := clickhouse.Parameters{"before": strconv.FormatInt(int64(since), 10)}
-	err = db.stream(ctx, "send_lists_stored", before, func(rows driver.Rows) error {
-		var (
-			o   owned
-			old uint8
-		)
-		err := rows.Scan(&o.org, &o.id, &old)
-		lists[o] = old != 0
-		return err
-	})
+	lists, err := db.storedOwned(ctx, "send_lists_stored", clickhouse.Parameters{"before": strconv.FormatInt(int64(since), 10)})
 	if err != nil {
 		return sweep, err
 	}
@@ -71,8 +56,9 @@ func (db *DB) SweepSends(ctx context.Context, grace time.Duration) (sweep audien
 	if sweep.Leases, err = db.reviveLeases(ctx, underway); err != nil {
 		return sweep, err
 	}
+	dead := deadOf(runs)
 	for _, table := range []string{"send_leads", "send_evidence"} {
-		if sweep.Runs, err = db.deleteOwned(ctx, table, "run", deadOf(runs)); err != nil {
+		if sweep.Runs, err = db.deleteOwned(ctx, table, "run", dead); err != nil {
 			return sweep, err
 		}
 	}

@@ -175,8 +175,8 @@ func (db *DB) SetLeases(ctx context.Context, d time.Duration, leases ...audience
 		ended, left = append(ended, number[l.Ended]), append(left, number[l.Left])
 	}
 	p := clickhouse.Parameters{
-		"organizations": parameterLayers(orgs), "sends": parameterTexts(sends), "runs": parameterLayers(runs), "renewals": parameterLayers(renewals),
-		"done": parameterLayers(done), "parts": parameterLayers(parts), "ended": parameterLayers(ended), "left": parameterLayers(left),
+		"organizations": parameterNumbers(orgs), "sends": parameterTexts(sends), "runs": parameterNumbers(runs), "renewals": parameterNumbers(renewals),
+		"done": parameterNumbers(done), "parts": parameterNumbers(parts), "ended": parameterNumbers(ended), "left": parameterNumbers(left),
 		"milliseconds": strconv.FormatInt(d.Milliseconds(), 10),
 	}
 	if err := db.conn.Exec(params(ctx, p), sqlText("send_leases_set")); err != nil {

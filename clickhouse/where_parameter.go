@@ -1,6 +1,9 @@
 package clickhouse
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // The server reads the text of a String parameter as it reads a field of TSV.
 // clickhouse.Parameters pass the text on as it is, so that a backslash would be
@@ -27,4 +30,17 @@ func parameterTexts(list []string) string {
 	}
 	b.WriteByte(']')
 	return b.String()
+}
+
+// parameterNumbers is list as the text of a parameter of type Array of unsigned
+// integers.
+func parameterNumbers(list []uint64) string {
+	b := []byte{'['}
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, n, 10)
+	}
+	return string(append(b, ']'))
 }

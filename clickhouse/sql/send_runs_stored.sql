@@ -1,6 +1,7 @@
--- Every run that has stored something. The group keys are prefixes of the sorting
--- keys, and of columns that are long stretches of one value.
-SELECT organization_id, run
+-- Every run that has stored something, whatever its age: its log says whether it can
+-- go. The group keys are prefixes of the sorting keys, and of columns that are long
+-- stretches of one value.
+SELECT organization_id, run, toUInt8(1)
 FROM
 (
     SELECT organization_id, run FROM send_leads GROUP BY organization_id, run
