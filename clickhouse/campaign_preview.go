@@ -26,7 +26,7 @@ func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Eval
 	}
 	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
 	err = within(ctx, db.previews, db.evaluation.PreviewTimeout, "filters.preview_timeout", func(ctx context.Context) error {
-		parts, err := v.slices(ctx)
+		parts, err := v.slices(ctx, db.evaluation.SliceLeads)
 		if err != nil {
 			return err
 		}

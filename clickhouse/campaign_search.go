@@ -100,7 +100,11 @@ func (s search) filter(ctx context.Context, f audience.Filter, w way) error {
 	case w == byTime:
 		return s.read(ctx, "SELECT phone "+s.events(f, among), table)
 	case w == byEvents: // whoever is counted is grouped: only leads
-		return s.read(ctx, fmt.Sprintf("SELECT phone FROM (%s) WHERE events >= %d", s.counted(f, ofSent), f.MinCount), sent(s.leads))
+		counted, err := s.counted(ctx, f, ofSent)
+		if err != nil {
+			return err
+		}
+		return s.read(ctx, fmt.Sprintf("SELECT phone FROM (%s) WHERE events >= %d", counted, f.MinCount), sent(s.leads))
 	case bounded:
 		return s.within(ctx, f, among, table)
 	default:

@@ -19,9 +19,10 @@ var everyPhone = slice{0, math.MaxUint64}
 // maxSlices bounds the number of slices; beyond it they grow.
 const maxSlices = 1000
 
-// slices cuts the phones so that each slice holds about as many leads. What is to be
+// slices cuts the phones so that each slice holds about as many leads, size at most.
+// What is to be
 // cut is told by the sorting key, and where by one granule of sixteen.
-func (v *evaluation) slices(ctx context.Context) ([]slice, error) {
+func (v *evaluation) slices(ctx context.Context, size int) ([]slice, error) {
 	q := v.question(everyPhone)
 	var phones string
 	switch {
@@ -38,7 +39,7 @@ func (v *evaluation) slices(ctx context.Context) ([]slice, error) {
 	if err != nil {
 		return nil, fmt.Errorf("estimate the audience: %w", err)
 	}
-	n := min(1+int(rows)/v.db.evaluation.SliceLeads, maxSlices)
+	n := min(1+int(rows)/size, maxSlices)
 	if n == 1 {
 		return []slice{everyPhone}, nil
 	}

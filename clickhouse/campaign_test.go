@@ -77,6 +77,7 @@ func TestCampaignsEqualMatchOverRandomAudiences(t *testing.T) {
 			}
 		}
 		w.db.evaluation.SliceLeads = pick(w.source, []int{1 << 20, 1 << 20, 150, 40})
+		w.db.evaluation.Memory = pick(w.source, []uint64{1 << 30, 64 << 20}) // eight parts are read in order, or all
 		w.db.evaluation.Nice = w.IntN(2) * 5
 		for range 3 {
 			e := w.evaluation()
@@ -127,7 +128,7 @@ func (w *campaignWorld) otherwise(e audience.Evaluation, want audience.Totals) {
 			ways[i] = byEvents
 		}
 	}
-	parts, err := v.slices(w.t.Context())
+	parts, err := v.slices(w.t.Context(), w.db.evaluation.SliceLeads)
 	if err != nil {
 		w.t.Fatal(err)
 	}

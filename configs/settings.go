@@ -222,7 +222,8 @@ type Filters struct {
 	Threads int `key:"threads" default:"2" range:"1..256"`
 	// Memory bounds one of their queries in ClickHouse.
 	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
-	// SliceLeads is how many leads of an audience are asked about together.
+	// SliceLeads is how many leads of an audience a preview asks about together; a
+	// materialization up to four times as many, one for each 512 bytes of Memory.
 	SliceLeads int `key:"slice_leads" default:"1048576" range:"10000..50000000"`
 	// PreviewTimeout and MaterializeTimeout bound one of them.
 	PreviewTimeout     time.Duration `key:"preview_timeout" default:"30s" range:"1s..1h"`
