@@ -242,6 +242,7 @@ type lateInsert struct {
 type lateState struct {
 	mu      sync.Mutex
 	rows    *leadevents.Rows
+	query   string
 	repairs int
 	arrive  func(ctx context.Context, store ingest.Store, rows *leadevents.Rows)
 }
@@ -285,5 +286,58 @@ func TestFaultAnInsertArrivesBehindItsRepair(t *testing.T) {
 		t.Fatalf("got %v, want a 503", err)
 	}
 	eventually(t, "the rows arrive", func() bool { return w.process.stored() == 300 })
+	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+}
+
+// lingering is a store whose inserts are given up while the server is at work on them:
+// the query ends later, and breaks off between the rows and their states.
+type lingering struct {
+	ingest.Store
+	state *lateState
+	alive *atomic.Bool
+}
+
+func (l lingering) InsertEvents(_ context.Context, rows *leadevents.Rows, _, queryID string) error {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	if l.state.rows == nil {
+		l.state.rows, l.state.query = rows, queryID
+	}
+	return errors.New("no answer for the test")
+}
+
+func (l lingering) Kill(_ context.Context, queryID string) error {
+	l.state.mu.Lock()
+	defer l.state.mu.Unlock()
+	if queryID == l.state.query && l.alive.Load() {
+		return leadevents.Errorf(leadevents.Unavailable, "the query has not ended yet, for the test")
+	}
+	return nil
+}
+
+// A repair beside a query that lingers repairs nothing.
+func TestFaultAnInsertLingersBehindItsRepair(t *testing.T) {
+	state, alive := &lateState{}, &atomic.Bool{}
+	alive.Store(true)
+	w := newWorld(t, func(s *stores) {
+		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
+		s.betweenStore = func(st ingest.Store) ingest.Store { return lingering{st, state, alive} }
+	})
+	began := time.Now()
+	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
+	given := time.Now()
+	if _, err := w.process.ingester.Submit(t.Context(), call("late", events(300, now())...)); leadevents.KindOf(err) != leadevents.Unavailable {
+		t.Fatalf("got %v, want a 503", err)
+	}
+	eventually(t, "the time of both repairs is over", func() bool { return time.Since(given) > 6*time.Second })
+	w.process.view(true)
+	if err := w.process.db.InsertEvents(t.Context(), state.rows, "late", "late"); err == nil {
+		t.Error("the insert did not break off: the test tests nothing")
+	}
+	w.process.view(false)
+	if _, wrong := w.process.states(); wrong != 300 {
+		t.Errorf("%d rows lack their states, want 300: the test tests nothing", wrong)
+	}
+	alive.Store(false)
 	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
 }

@@ -308,6 +308,7 @@ func (g *group) store(ctx context.Context) error {
 	}
 	token := leadevents.NewBatchID().String()
 	var last error
+	var queries []string
 	for attempt := range 3 {
 		if attempt > 0 {
 			g.in.metrics.resends.Inc()
@@ -316,6 +317,7 @@ func (g *group) store(ctx context.Context) error {
 			}
 		}
 		queryID := "leadevents-" + token + "-" + string(rune('0'+attempt))
+		queries = append(queries, queryID)
 		last = g.insert(ctx, rows, token, queryID)
 		if last == nil {
 			return nil
@@ -331,7 +333,7 @@ func (g *group) store(ctx context.Context) error {
 		}
 	}
 	// Rows may be there without their state, and their client may never come again.
-	g.in.mender.add(rows.IngestedAt)
+	g.in.mender.add(rows.IngestedAt, queries)
 	if isFinal(last) {
 		return last
 	}

@@ -16,9 +16,12 @@ import (
 // on it: it makes the two tables equal again. What it has not done when the
 // process ends, the next process' first look does (ledger, repairAfterStart).
 //
-// Every stretch is mended twice: at once, and a grace later. An insert that was given
-// up may still be on its way, in a socket of a server that stood still, and break off
-// when its rows arrive, behind the first time.
+// Every stretch is mended twice: at once, and a grace later; both times when the server
+// has confirmed that the queries of the insert have ended, for on one without a free
+// core a query that was given up lingers between the row and its state, and the end of
+// the server then leaves the row alone. The second time is for an insert that was still
+// on its way, in a socket of a server that stood still, and breaks off when its rows
+// arrive.
 type mender struct {
 	store Store // behind its breaker
 	up    *breaker
@@ -34,7 +37,8 @@ type mender struct {
 type mending struct {
 	since, until leadevents.Millis
 	due          time.Time
-	again        bool // the second time
+	again        bool     // the second time
+	queries      []string // ids of the inserts
 }
 
 const (
@@ -42,15 +46,19 @@ const (
 	mendPause = time.Second
 	// maxMendings bounds what is remembered; beyond it one stretch holds two.
 	maxMendings = 64
+	// maxMendingQueries bounds the queries of one; of more the newest count.
+	maxMendingQueries = 256
+	// endLimit bounds the wait for the end of a query.
+	endLimit = 10 * time.Second
 )
 
 func newMender(store Store, up *breaker, grace time.Duration, log *slog.Logger) *mender {
 	return &mender{store: store, up: up, grace: grace, log: log, wake: make(chan struct{}, 1)}
 }
 
-// add wants the rows with this stamp mended.
-func (m *mender) add(stamp leadevents.Millis) {
-	m.want(mending{since: stamp, until: stamp + 1, due: time.Now()})
+// add wants the rows with this stamp mended, which these queries were to insert.
+func (m *mender) add(stamp leadevents.Millis, queries []string) {
+	m.want(mending{since: stamp, until: stamp + 1, due: time.Now(), queries: queries})
 	select {
 	case m.wake <- struct{}{}:
 	default:
@@ -67,6 +75,8 @@ func (m *mender) want(next mending) {
 		m.wanted = m.wanted[:n-1]
 		next.since, next.until = min(next.since, last.since), max(next.until, last.until)
 		next.again = next.again && last.again
+		next.queries = slices.Concat(last.queries, next.queries)
+		next.queries = next.queries[max(len(next.queries)-maxMendingQueries, 0):]
 		if last.due.After(next.due) {
 			next.due = last.due
 		}
@@ -107,7 +117,7 @@ func (m *mender) run(ctx context.Context) {
 			continue
 		}
 		if m.up.await(ctx) == nil {
-			err := m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: next.since, IngestedUntil: next.until})
+			err := m.mend(ctx, next)
 			if err == nil {
 				if !next.again {
 					next.again, next.due = true, time.Now().Add(m.grace)
@@ -124,4 +134,16 @@ func (m *mender) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (m *mender) mend(ctx context.Context, next mending) error {
+	for _, query := range next.queries {
+		ending, cancel := context.WithTimeout(ctx, endLimit)
+		err := m.store.Kill(ending, query)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: next.since, IngestedUntil: next.until})
 }

@@ -134,6 +134,7 @@
 //	… twice within a second              its name, in its memory          states are repaired       TestFaultClickHouseIsKilledTwiceInASecond
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	… and arrives after they were          a second repair, later         states are repaired       TestFaultAnInsertArrivesBehindItsRepair
+//	… or ends long after they were         its query, which has to end      states are repaired then  TestFaultAnInsertLingersBehindItsRepair
 //	ClickHouse from an old snapshot      heartbeat; the last answers      new era, rebuild          TestFaultClickHouseIsRestoredFromASnapshot
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother
 //	the horizon was changed              the record                       new era, rebuild          TestFaultTheHorizonIsChanged

@@ -192,6 +192,11 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 	return nil
 }
 
+// repairBefore is how far back states are repaired at least: a server that is starved
+// takes far longer to end a query than its client waits, and may die meanwhile,
+// again and again before a repair is through.
+const repairBefore = 5 * time.Minute
+
 // repairAfterStart adds the states of rows that were on their way when ClickHouse,
 // or a server before us, died: a row and its state are two parts on disk, and where
 // nobody sends the row again its state would be missing. It runs beside everything
@@ -212,7 +217,7 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 		}
 		return nil
 	}
-	before := 10*l.cfg.Deadline + l.cfg.Margin
+	before := max(10*l.cfg.Deadline, repairBefore) + l.cfg.Margin
 	grace := 3*l.cfg.Deadline + l.cfg.Margin
 	// Rows are stamped by Redis' clock. ClickHouse may have been down for long: the
 	// heartbeats ended when it died.
