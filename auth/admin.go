@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // Bounds of what an organization may have.
@@ -42,11 +43,17 @@ func (d *Directory) version(old uint64) uint64 {
 // moment is now as it is stored.
 func (d *Directory) moment() time.Time { return d.now().UTC().Truncate(time.Millisecond) }
 
-// write puts a record and makes every older snapshot unusable, so that the next
+// write is put as an act of the organization's audit log, where it stands before
+// anything is stored. Every change of a credential or a setting goes this way.
+func (d *Directory) write(ctx context.Context, org leadevents.OrgID, act audit.Act, what string, put func(context.Context) error) error {
+	return d.audit.Do(ctx, org, act, func(ctx context.Context, _ audit.Detail) error { return d.put(ctx, what, put) })
+}
+
+// put stores a record and makes every older snapshot unusable, so that the next
 // request of this process sees it. A failed attempt may have been written: the
 // same record again does no harm, so it is tried three times, and old snapshots
 // are given up in any case.
-func (d *Directory) write(ctx context.Context, what string, put func(context.Context) error) error {
+func (d *Directory) put(ctx context.Context, what string, put func(context.Context) error) error {
 	var err error
 	for range 3 {
 		attempt, cancel := context.WithTimeout(ctx, writeTimeout)

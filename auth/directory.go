@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // Config bounds how old the credentials may be that a request is judged by.
@@ -81,6 +82,7 @@ func (c Config) withDefaults() (Config, error) {
 type Directory struct {
 	cfg     Config
 	store   Store
+	audit   *audit.Log
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
@@ -125,7 +127,7 @@ func New(cfg Config, store Store, now func() time.Time, log *slog.Logger, reg pr
 		return nil, fmt.Errorf("register the metrics of credentials: %w", err)
 	}
 	d := &Directory{
-		cfg: cfg, store: store, now: now, log: log, metrics: m,
+		cfg: cfg, store: store, audit: audit.NewLog(store, now, log), now: now, log: log, metrics: m,
 		wake:  make(chan struct{}, 1),
 		decoy: &signingEntry{secret: []byte(randomBase58(len(secretPrefix) + randomLength))},
 	}

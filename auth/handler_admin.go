@@ -1,11 +1,13 @@
 package auth
 
 import (
+	"context"
 	"errors"
 
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/internal/httpserver"
 )
 
@@ -47,6 +49,14 @@ func (h *AdminHandler) operates(c *fiber.Ctx) error {
 	return err
 }
 
+// operating is a context in which what the audit log has to tell is told of the
+// operator.
+func operating(c *fiber.Ctx) context.Context {
+	return audit.WithActor(httpserver.Context(c), audit.Actor{
+		Type: audit.Operator, Client: httpserver.ClientAddress(c), RequestID: httpserver.RequestID(c),
+	})
+}
+
 // reveal answers with what is shown this once; as with every answer, no cache on the
 // way keeps it.
 func reveal(c *fiber.Ctx, answer any) error {
@@ -70,7 +80,7 @@ func (h *AdminHandler) createOrganization(c *fiber.Ctx) error {
 			return leadevents.Errorf(leadevents.InvalidRequest, "organizationId must be a positive integer")
 		}
 	}
-	o, err := h.directory.CreateOrganization(httpserver.Context(c), in.Name, id)
+	o, err := h.directory.CreateOrganization(operating(c), in.Name, id)
 	if err != nil {
 		return err
 	}
@@ -129,7 +139,7 @@ func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	o, err := h.directory.SetAuthMode(httpserver.Context(c), by.Org, in.AuthMode)
+	o, err := h.directory.SetAuthMode(by.Acting(httpserver.Context(c)), by.Org, in.AuthMode)
 	if err != nil {
 		return err
 	}
@@ -152,7 +162,7 @@ func (h *AdminHandler) createKey(c *fiber.Ctx) error {
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	k, err := h.directory.CreateKey(httpserver.Context(c), by.Org, request)
+	k, err := h.directory.CreateKey(by.Acting(httpserver.Context(c)), by.Org, request)
 	if err != nil {
 		return err
 	}
@@ -200,7 +210,7 @@ func (h *AdminHandler) revokeKey(c *fiber.Ctx) error {
 	if err != nil { // it is the server that makes ids: no other shape is one
 		return leadevents.Errorf(leadevents.NotFound, "organization %d has no API key with that id", by.Org)
 	}
-	k, err := h.directory.RevokeKey(httpserver.Context(c), by.Org, id, force)
+	k, err := h.directory.RevokeKey(by.Acting(httpserver.Context(c)), by.Org, id, force)
 	if e, ok := errors.AsType[*leadevents.Error](err); ok && e.Kind == leadevents.Conflict {
 		return leadevents.Errorf(leadevents.Conflict, "%s (?force=true)", e.Message)
 	}
@@ -227,7 +237,7 @@ func (h *AdminHandler) createSigningKey(c *fiber.Ctx) error {
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	k, err := h.directory.CreateSigningKey(httpserver.Context(c), by.Org, in.Name)
+	k, err := h.directory.CreateSigningKey(by.Acting(httpserver.Context(c)), by.Org, in.Name)
 	if err != nil {
 		return err
 	}
@@ -271,7 +281,7 @@ func (h *AdminHandler) revokeSigningKey(c *fiber.Ctx) error {
 	if err != nil {
 		return leadevents.Errorf(leadevents.NotFound, "organization %d has no signing key with that id", by.Org)
 	}
-	k, silenced, err := h.directory.RevokeSigningKey(httpserver.Context(c), by.Org, id)
+	k, silenced, err := h.directory.RevokeSigningKey(by.Acting(httpserver.Context(c)), by.Org, id)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,12 @@
 package auth
 
 import (
+	"context"
+
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/internal/httpserver"
 )
 
@@ -14,13 +17,27 @@ type Asker struct {
 	// Forbidden is that the key lacks the scope. It is told when all that can be
 	// wrong with the question is told.
 	Forbidden error
+
+	actor audit.Actor
+}
+
+// Acting is a context in which what the audit log has to tell is told of the asker.
+func (a Asker) Acting(ctx context.Context) context.Context { return audit.WithActor(ctx, a.actor) }
+
+// actor is a principal as the audit log names it, with where its request came from.
+func actor(c *fiber.Ctx, p Principal) audit.Actor {
+	a := audit.Actor{Type: audit.APIKey, ID: p.KeyID, Client: httpserver.ClientAddress(c), RequestID: httpserver.RequestID(c)}
+	if p.Mode == ModeHMAC {
+		a.Type = audit.SigningKey
+	}
+	return a
 }
 
 // Asks reads who asks: 401 first, then what is wrong with the query string, of
 // which the named parameters are known; see [Asker].Forbidden for the rest.
 func (d *Directory) Asks(c *fiber.Ctx, scope Scope, names ...string) (Asker, error) {
 	principal, err := d.Key(httpserver.Context(c), c.Get(fiber.HeaderAuthorization), scope)
-	by := Asker{Org: principal.Org}
+	by := Asker{Org: principal.Org, actor: actor(c, principal)}
 	switch {
 	case err == nil:
 		httpserver.SetOrganization(c, principal.Org)

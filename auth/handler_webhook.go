@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/internal/httpserver"
 )
 
@@ -110,6 +111,11 @@ func (d *Directory) hopeless(ctx context.Context, request Webhook) error {
 		return nil // the body says which of the two counts
 	}
 	return leadevents.Errorf(leadevents.Unauthenticated, "%s; and of the key beside it: %s", malformed, err)
+}
+
+// Acting is a context in which what the audit log has to tell is told of the sender.
+func (w *ReceivedWebhook) Acting(c *fiber.Ctx) context.Context {
+	return audit.WithActor(httpserver.Context(c), actor(c, w.Principal))
 }
 
 // Raw is the body as sent.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // KeyRequest is what an API key shall be.
@@ -106,7 +107,11 @@ func (d *Directory) createKey(ctx context.Context, o Organization, r KeyRequest)
 		ID: id, Org: o.ID, Name: r.Name, SHA256: sha256.Sum256([]byte(key.Reveal())), Scopes: r.Scopes,
 		CreatedAt: d.moment(), ExpiresAt: r.ExpiresAt, Version: d.version(0),
 	}
-	err := d.write(ctx, "the API key", func(ctx context.Context) error { return d.store.PutAPIKey(ctx, k) })
+	act := audit.Act{Action: audit.APIKeyCreate, Object: k.ID, Detail: audit.Detail{"name": k.Name, "scopes": k.Scopes.Names()}}
+	if at := shownTime(k.ExpiresAt); at != nil {
+		act.Detail["expiresAt"] = *at
+	}
+	err := d.write(ctx, o.ID, act, "the API key", func(ctx context.Context) error { return d.store.PutAPIKey(ctx, k) })
 	if err != nil {
 		return NewAPIKey{}, err
 	}
@@ -158,6 +163,10 @@ func (d *Directory) RevokeKey(ctx context.Context, org leadevents.OrgID, id stri
 		return APIKey{}, leadevents.Errorf(leadevents.Conflict, "API key %s is the last active one with scope admin: create another first, or revoke it with force", id)
 	}
 	k.RevokedAt, k.Version = d.moment(), d.version(k.Version)
-	err = d.write(ctx, "the revocation", func(ctx context.Context) error { return d.store.PutAPIKey(ctx, k) })
+	act := audit.Act{Action: audit.APIKeyRevoke, Object: k.ID, Detail: audit.Detail{"name": k.Name, "scopes": k.Scopes.Names()}}
+	if force {
+		act.Detail["force"] = true
+	}
+	err = d.write(ctx, org, act, "the revocation", func(ctx context.Context) error { return d.store.PutAPIKey(ctx, k) })
 	return k, err
 }

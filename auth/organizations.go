@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // NewOrganization is a created organization with its first key, which has every
@@ -83,26 +84,43 @@ func (d *Directory) claim(ctx context.Context, name string, id leadevents.OrgID)
 		ID: id, Name: name, AuthMode: ModeAPIKey, CreatedAt: d.moment(),
 		Claim: rand.Uint64(), Version: d.version(0),
 	}
-	put := func(ctx context.Context) error { return d.store.PutOrganization(ctx, o) }
-	if err := d.write(ctx, "the organization", put); err != nil { // step 1
+	// The name is told when the organization is this one: it may turn out to be
+	// another's, whose log tells of its own.
+	act := audit.Act{Action: audit.OrganizationCreate, Object: id.String()}
+	err = d.audit.Do(ctx, id, act, func(ctx context.Context, detail audit.Detail) error {
+		if err := d.putClaim(ctx, o); err != nil {
+			return err
+		}
+		detail["name"] = name
+		return nil
+	})
+	if err != nil {
 		return Organization{}, err
 	}
+	return o, nil
+}
+
+// putClaim writes a claim, which is withdrawn unless it is the only one.
+func (d *Directory) putClaim(ctx context.Context, o Organization) error {
+	put := func(ctx context.Context) error { return d.store.PutOrganization(ctx, o) }
+	if err := d.put(ctx, "the organization", put); err != nil { // step 1
+		return err
+	}
 	readCtx, cancel := context.WithTimeout(ctx, loadTimeout)
-	r, err := d.store.Load(readCtx, id) // step 2
+	r, err := d.store.Load(readCtx, o.ID) // step 2
 	cancel()
-	alone := err == nil && len(r.Organizations) == 1 && r.Organizations[0].Claim == o.Claim
-	if alone {
-		return o, nil
+	if err == nil && len(r.Organizations) == 1 && r.Organizations[0].Claim == o.Claim {
+		return nil // alone
 	}
 	// Step 3. We may be here because ctx has ended; the claim goes all the same.
 	o.Withdrawn, o.Version = true, d.version(o.Version)
-	if werr := d.write(context.WithoutCancel(ctx), "the organization", put); werr != nil {
-		return Organization{}, werr
+	if werr := d.put(context.WithoutCancel(ctx), "the organization", put); werr != nil {
+		return werr
 	}
 	if err != nil {
-		return Organization{}, cannotRead(err)
+		return cannotRead(err)
 	}
-	return Organization{}, leadevents.Errorf(leadevents.Conflict, "organization %d is being created by another process at this moment", id)
+	return leadevents.Errorf(leadevents.Conflict, "organization %d is being created by another process at this moment", o.ID)
 }
 
 // Organizations lists all, by id.
@@ -144,8 +162,9 @@ func (d *Directory) SetAuthMode(ctx context.Context, org leadevents.OrgID, mode 
 			return Organization{}, err
 		}
 	}
+	act := audit.Act{Action: audit.WebhooksUpdate, Object: org.String(), Detail: audit.Detail{"authMode": mode, "before": o.AuthMode}}
 	o.AuthMode, o.Version = mode, d.version(o.Version)
-	err = d.write(ctx, "the auth mode", func(ctx context.Context) error { return d.store.PutOrganization(ctx, o) })
+	err = d.write(ctx, org, act, "the auth mode", func(ctx context.Context) error { return d.store.PutOrganization(ctx, o) })
 	return o, err
 }
 

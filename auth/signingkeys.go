@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // NewSigningKey is a created signing key; Secret is shown this once.
@@ -44,7 +45,8 @@ func (d *Directory) CreateSigningKey(ctx context.Context, org leadevents.OrgID, 
 		ID: id, Org: org, Name: name, Sealed: sealed, MasterKeyID: masterKey,
 		CreatedAt: d.moment(), Version: d.version(0),
 	}
-	err = d.write(ctx, "the signing key", func(ctx context.Context) error { return d.store.PutSigningKey(ctx, k) })
+	act := audit.Act{Action: audit.SigningKeyCreate, Object: k.ID, Detail: audit.Detail{"name": k.Name}}
+	err = d.write(ctx, org, act, "the signing key", func(ctx context.Context) error { return d.store.PutSigningKey(ctx, k) })
 	if err != nil {
 		return NewSigningKey{}, err
 	}
@@ -94,6 +96,7 @@ func (d *Directory) RevokeSigningKey(ctx context.Context, org leadevents.OrgID, 
 		return k, silenced, nil
 	}
 	k.RevokedAt, k.Version, k.Sealed = d.moment(), d.version(k.Version), ""
-	err = d.write(ctx, "the revocation", func(ctx context.Context) error { return d.store.PutSigningKey(ctx, k) })
+	act := audit.Act{Action: audit.SigningKeyRevoke, Object: k.ID, Detail: audit.Detail{"name": k.Name}}
+	err = d.write(ctx, org, act, "the revocation", func(ctx context.Context) error { return d.store.PutSigningKey(ctx, k) })
 	return k, silenced, err
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // Store keeps organizations and credentials. Writes are durable and visible to
@@ -12,6 +13,9 @@ import (
 // error they may or may not have happened, and writing the same record again is
 // safe. Of two writes of one record the higher Version holds.
 type Store interface {
+	// Whatever changes a credential or a setting is in the audit log before.
+	audit.Store
+
 	// Stamp is a number that differs after any write of an organization, an API
 	// key or a signing key (and may differ without one). It is cheap.
 	Stamp(ctx context.Context) (uint64, error)

@@ -8,11 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leadevents"
+	"leadevents/audit"
 )
 
 // AudienceStore holds the audiences (ClickHouse). Its errors are *leadevents.Error
 // or bugs; after one, whatever was to be stored may be there or not.
 type AudienceStore interface {
+	// Whatever changes an audience is in the audit log before.
+	audit.Store
+
 	// AudienceLog reads the commits of one audience; without any there is none.
 	AudienceLog(ctx context.Context, org leadevents.OrgID, audienceID string) (leadevents.AudienceLog, error)
 	// Audiences lists audiences by id, those after the given one, at most limit.
@@ -61,6 +65,7 @@ const (
 type Audiences struct {
 	cfg     AudienceConfig
 	store   AudienceStore
+	audit   *audit.Log
 	turns   turns
 	places  chan struct{} // one an upload
 	metrics audienceMetrics
@@ -68,7 +73,7 @@ type Audiences struct {
 
 // NewAudiences makes it.
 func NewAudiences(cfg AudienceConfig, store AudienceStore, locks Locks) *Audiences {
-	a := &Audiences{cfg: cfg, store: store, turns: newTurns(locks), places: make(chan struct{}, cfg.MaxUploads)}
+	a := &Audiences{cfg: cfg, store: store, audit: audit.NewLog(store, time.Now, cfg.Logger), turns: newTurns(locks), places: make(chan struct{}, cfg.MaxUploads)}
 	a.metrics = newAudienceMetrics(cfg.Metrics, a)
 	return a
 }
@@ -101,10 +106,12 @@ func (a *Audiences) List(ctx context.Context, org leadevents.OrgID, after string
 // Delete removes one. Whoever reads its leads at that moment reads on.
 func (a *Audiences) Delete(ctx context.Context, org leadevents.OrgID, id string) error {
 	return a.commit(ctx, org, id, func(ctx context.Context, log leadevents.AudienceLog) error {
-		if _, exists := log.Audience(id); !exists {
+		before, exists := log.Audience(id)
+		if !exists {
 			return errNoAudience
 		}
-		return a.store.CommitAudience(ctx, org, id, leadevents.AudienceCommit{Sequence: log.Next(), Layer: leadevents.NewLayer(), Deleted: true})
+		act := audit.Act{Action: audit.AudienceDelete, Object: id, Detail: audit.Detail{"leads": before.Leads}}
+		return a.record(ctx, org, id, act, leadevents.AudienceCommit{Sequence: log.Next(), Layer: leadevents.NewLayer(), Deleted: true})
 	})
 }
 
@@ -123,6 +130,13 @@ func (a *Audiences) commit(ctx context.Context, org leadevents.OrgID, id string,
 		return err
 	}
 	return f(ctx, log)
+}
+
+// record commits what the audit log has before.
+func (a *Audiences) record(ctx context.Context, org leadevents.OrgID, id string, act audit.Act, c leadevents.AudienceCommit) error {
+	return a.audit.Do(ctx, org, act, func(ctx context.Context, _ audit.Detail) error {
+		return a.store.CommitAudience(ctx, org, id, c)
+	})
 }
 
 // What a sweep leaves alone: an upload that nothing was added to for a day has

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/query/upload"
 )
 
@@ -200,8 +201,12 @@ func (a *Audiences) replace(ctx context.Context, org leadevents.OrgID, id string
 		return 0, err
 	}
 	err = a.commit(ctx, org, id, func(ctx context.Context, log leadevents.AudienceLog) error {
-		before, _ := log.Audience(id)
-		return a.store.CommitAudience(ctx, org, id, leadevents.AudienceCommit{
+		before, exists := log.Audience(id)
+		act := audit.Act{Action: audit.AudienceReplace, Object: id, Detail: audit.Detail{"leads": leads, "before": before.Leads}}
+		if !exists {
+			act.Action = audit.AudienceCreate
+		}
+		return a.record(ctx, org, id, act, leadevents.AudienceCommit{
 			Sequence: log.Next(), Layer: layer, Replaces: true, Leads: leads, Since: before.CreatedAt,
 		})
 	})
@@ -219,7 +224,11 @@ func (a *Audiences) add(ctx context.Context, org leadevents.OrgID, id string, la
 			return nil
 		}
 		before, _ := log.Audience(id)
-		err := a.store.CommitAudience(ctx, org, id, leadevents.AudienceCommit{
+		act := audit.Act{Action: audit.AudienceAppend, Object: id, Detail: audit.Detail{"leads": leads, "before": before.Leads}}
+		if !exists {
+			act.Action = audit.AudienceCreate
+		}
+		err := a.record(ctx, org, id, act, leadevents.AudienceCommit{
 			Sequence: log.Next(), Layer: layer, Base: log.Base(), Leads: leads, Since: before.CreatedAt,
 		})
 		if err != nil {

@@ -55,26 +55,25 @@ type uploadedJSON struct {
 
 // named reads who asks, and for which audience, in the contract's order: 401,
 // 400, 403.
-func (h *AudienceHandler) named(c *fiber.Ctx) (org leadevents.OrgID, id string, err error) {
-	by, err := h.directory.Asks(c, auth.Campaigns)
-	if err != nil {
-		return 0, "", err
+func (h *AudienceHandler) named(c *fiber.Ctx) (by auth.Asker, id string, err error) {
+	if by, err = h.directory.Asks(c, auth.Campaigns); err != nil {
+		return by, "", err
 	}
 	if id, err = httpserver.Param(c, "audienceId"); err != nil {
-		return 0, "", err
+		return by, "", err
 	}
 	if err := audience.ValidateID(id, "audienceId"); err != nil {
-		return 0, "", err
+		return by, "", err
 	}
-	return by.Org, id, by.Forbidden
+	return by, id, by.Forbidden
 }
 
 func (h *AudienceHandler) get(c *fiber.Ctx) error {
-	org, id, err := h.named(c)
+	by, id, err := h.named(c)
 	if err != nil {
 		return err
 	}
-	audience, err := h.audiences.Audience(httpserver.Context(c), org, id)
+	audience, err := h.audiences.Audience(httpserver.Context(c), by.Org, id)
 	if err != nil {
 		return err
 	}
@@ -82,11 +81,11 @@ func (h *AudienceHandler) get(c *fiber.Ctx) error {
 }
 
 func (h *AudienceHandler) delete(c *fiber.Ctx) error {
-	org, id, err := h.named(c)
+	by, id, err := h.named(c)
 	if err != nil {
 		return err
 	}
-	if err := h.audiences.Delete(httpserver.Context(c), org, id); err != nil {
+	if err := h.audiences.Delete(by.Acting(httpserver.Context(c)), by.Org, id); err != nil {
 		return err
 	}
 	c.Status(fiber.StatusNoContent)
@@ -138,7 +137,7 @@ func (h *AudienceHandler) upload(c *fiber.Ctx, replace bool) error {
 	if err != nil {
 		return err
 	}
-	org, id, err := h.named(c)
+	by, id, err := h.named(c)
 	if err != nil {
 		return err
 	}
@@ -156,7 +155,7 @@ func (h *AudienceHandler) upload(c *fiber.Ctx, replace bool) error {
 	if err != nil {
 		return err
 	}
-	result, err := h.audiences.Upload(httpserver.Context(c), org, id, rows, replace)
+	result, err := h.audiences.Upload(by.Acting(httpserver.Context(c)), by.Org, id, rows, replace)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (h *SendHandler) define(c *fiber.Ctx) error {
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	send, created, err := h.sends.Define(httpserver.Context(c), by.Org, id, d)
+	send, created, err := h.sends.Define(by.Acting(httpserver.Context(c)), by.Org, id, d)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	send, err := h.sends.Materialize(httpserver.Context(c), by.Org, id)
+	send, err := h.sends.Materialize(by.Acting(httpserver.Context(c)), by.Org, id)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (h *SendHandler) leads(c *fiber.Ctx) error {
 	}
 	return httpserver.Stream(c, format.contentType, func(ctx context.Context, w io.Writer) error {
 		file := format.begin(w)
-		if err := h.sends.Leads(ctx, by.Org, id, file.write); err != nil {
+		if err := h.sends.Leads(by.Acting(ctx), by.Org, id, file.write); err != nil {
 			return err
 		}
 		return file.end()
@@ -244,7 +244,7 @@ func (h *SendHandler) filter(c *fiber.Ctx) error {
 	if err := received.Check(*in.OrganizationID); err != nil {
 		return err
 	}
-	accepted, n, err := h.sends.Filter(httpserver.Context(c), received.Principal.Org, *in.SendID, mode, leads)
+	accepted, n, err := h.sends.Filter(received.Acting(c), received.Principal.Org, *in.SendID, mode, leads)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/query/audience"
 )
 
@@ -49,18 +50,21 @@ func (s *Sends) Materialize(ctx context.Context, org leadevents.OrgID, id string
 		}
 		ref := audience.SendRef{Org: org, ID: id}
 		var j *job
-		var err error
-		// Once more if it was changed while it was claimed: a claim goes by what counts.
-		for range 3 {
-			if log, j, err = s.claim(ctx, ref, log, claimOf(log)); err != nil || j == nil || log.GoesBy(&j.claim) {
-				break
+		act := audit.Act{Action: audit.SendMaterialize, Object: id}
+		err := s.audit.Do(ctx, org, act, func(ctx context.Context, _ audit.Detail) (err error) {
+			// Once more if it was changed while it was claimed: a claim goes by what counts.
+			for range 3 {
+				if log, j, err = s.claim(ctx, ref, log, claimOf(log)); err != nil || j == nil || log.GoesBy(&j.claim) {
+					break
+				}
+				if err = j.end(ctx, s.store); err != nil {
+					j = nil
+					break
+				}
+				j, err = nil, leadevents.Errorf(leadevents.Unavailable, "the send is being changed at the same time; send the same request again")
 			}
-			if err = j.end(ctx, s.store); err != nil {
-				j = nil
-				break
-			}
-			j, err = nil, leadevents.Errorf(leadevents.Unavailable, "the send is being changed at the same time; send the same request again")
-		}
+			return err
+		})
 		if j != nil {
 			s.start(j)
 		} else {

@@ -10,12 +10,16 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/query/audience"
 )
 
 // SendStore keeps sends and evaluates them (ClickHouse). Its errors are
 // *leadevents.Error or bugs.
 type SendStore interface {
+	// Whatever changes a send, or takes its result away, is in the audit log before.
+	audit.Store
+
 	// Clock is the one clock by which moments of sends are told.
 	Clock(ctx context.Context) (leadevents.Millis, error)
 
@@ -64,6 +68,7 @@ type SendConfig struct {
 type Sends struct {
 	cfg     SendConfig
 	store   SendStore
+	audit   *audit.Log
 	turns   turns
 	metrics sendMetrics
 	streams *semaphore.Weighted
@@ -82,7 +87,7 @@ type Sends struct {
 // NewSends makes them; Run materializes.
 func NewSends(cfg SendConfig, store SendStore, locks Locks) *Sends {
 	s := &Sends{
-		cfg: cfg, store: store, turns: newTurns(locks),
+		cfg: cfg, store: store, audit: audit.NewLog(store, time.Now, cfg.Logger), turns: newTurns(locks),
 		streams: semaphore.NewWeighted(int64(cfg.Streams)),
 		jobs:    make(chan *job, cfg.Workers+cfg.Queue),
 		slots:   semaphore.NewWeighted(int64(cfg.Workers + cfg.Queue)),
@@ -172,18 +177,21 @@ func (s *Sends) Define(ctx context.Context, org leadevents.OrgID, id string, d a
 				return errNoAudience
 			}
 		}
-		if len(phones) > 0 {
-			d.Phones = leadevents.NewID()
-			if err := s.store.StoreList(ctx, org, d.Phones, phones, nil); err != nil {
+		act := audit.Act{Action: audit.SendDefine, Object: id, Detail: audit.Detail{"created": created, "eventFilters": len(d.Filters)}}
+		return s.audit.Do(ctx, org, act, func(ctx context.Context, _ audit.Detail) (err error) {
+			if len(phones) > 0 {
+				d.Phones = leadevents.NewID()
+				if err := s.store.StoreList(ctx, org, d.Phones, phones, nil); err != nil {
+					return err
+				}
+			}
+			e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendDefined, Definition: d}
+			if log, err = s.add(ctx, org, id, e); err != nil {
 				return err
 			}
-		}
-		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendDefined, Definition: d}
-		if log, err = s.add(ctx, org, id, e); err != nil {
-			return err
-		}
-		send, _ = log.Send()
-		return nil
+			send, _ = log.Send()
+			return nil
+		})
 	})
 	return send, created, err
 }
@@ -227,12 +235,16 @@ func (s *Sends) Filter(ctx context.Context, org leadevents.OrgID, id string, mod
 		if exists && send.State == audience.SendMaterializing {
 			return errFrozen(send.State)
 		}
-		list.ID = leadevents.NewID()
-		if err := s.store.StoreList(ctx, org, list.ID, l.Phones, l.ExternalIDs); err != nil {
+		act := audit.Act{Action: audit.SendFilter, Object: id, Detail: audit.Detail{"mode": mode, "leads": leads}}
+		err := s.audit.Do(ctx, org, act, func(ctx context.Context, _ audit.Detail) error {
+			list.ID = leadevents.NewID()
+			if err := s.store.StoreList(ctx, org, list.ID, l.Phones, l.ExternalIDs); err != nil {
+				return err
+			}
+			e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendListed, ListFilter: list}
+			_, err := s.add(ctx, org, id, e)
 			return err
-		}
-		e := audience.SendEntry{Sequence: log.Next(), ID: leadevents.NewID(), Kind: audience.SendListed, ListFilter: list}
-		_, err := s.add(ctx, org, id, e)
+		})
 		accepted = err == nil
 		return err
 	})
@@ -279,7 +291,16 @@ func (s *Sends) Leads(ctx context.Context, org leadevents.OrgID, id string, f fu
 		return leadevents.Errorf(leadevents.Unavailable, "%d results are being read already (sends.streams); send the same request again in a moment", s.cfg.Streams)
 	}
 	defer s.streams.Release(1)
-	return s.store.SendLeads(ctx, org, send.Run, f)
+	act := audit.Act{Action: audit.SendExport, Object: id, Reads: true}
+	return s.audit.Do(ctx, org, act, func(ctx context.Context, detail audit.Detail) error {
+		leads := 0
+		err := s.store.SendLeads(ctx, org, send.Run, func(phones []leadevents.Phone, externalIDs []string) error {
+			leads += len(phones)
+			return f(phones, externalIDs)
+		})
+		detail["leads"] = leads // that were handed on; how many arrived nobody knows
+		return err
+	})
 }
 
 // Explanation is why a send kept a lead, or did not.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"leadevents/audit"
 	"leadevents/clickhouse/embedded"
 )
 
@@ -25,6 +26,8 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+
+	ctx = audit.WithActor(ctx, shellUser()) // what dev makes by itself, too
 
 	root := newRoot()
 	root.SetArgs(args)

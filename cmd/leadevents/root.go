@@ -49,7 +49,7 @@ rejected.`,
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
 		newMaterialize(),
-		newOrg(), newKey(), newSigningKey(),
+		newOrg(), newKey(), newSigningKey(), newAudit(),
 	)
 	root.SetHelpCommandGroupID("look")
 	return root

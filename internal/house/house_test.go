@@ -25,7 +25,7 @@ const module = "leadevents"
 var floors = [][]string{
 	{"."},
 	{"internal/child/...", "internal/httpserver/...", "internal/house"},
-	{"internal/redisserver/...", "internal/..."},
+	{"internal/redisserver/...", "internal/...", "audit"},
 	{"ingest/ledger/...", "auth/...", "query/audience/...", "query/upload/...", "clickhouse/schema/...", "clickhouse/embedded/..."},
 	{"ingest", "query", "clickhouse", "ingest/backfill/...", "console/..."},
 	{"configs"},

@@ -17,6 +17,7 @@ const (
 	webhooksPath      = "/api/v1/settings/webhooks"
 	keysPath          = "/api/v1/api-keys"
 	signingPath       = "/api/v1/signing-keys"
+	auditPath         = "/api/v1/audit"
 )
 
 // administered is whatever an answer of administration has.

@@ -84,6 +84,7 @@ var matrix = []entry{
 	{method: "GET", path: signingPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "POST", path: signingPath, guard: scoped, lacking: "narrow", body: `{"name":"made by the matrix"}`, own: "201", stranger: "201"},
 	{method: "DELETE", path: signingPath + "/{id}", send: signingPath + "/{ownSigner}", guard: scoped, lacking: "narrow", own: "200", stranger: "404 not_found"},
+	{method: "GET", path: auditPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 }
 
 // answers is what each credential is answered, by name; "apiKey" is the right one

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/auth"
 )
 
@@ -23,6 +24,7 @@ type Memory struct {
 	signs  map[id]auth.SigningKey
 	uses   map[id]auth.Use
 	counts map[string]int
+	audit  []audit.Entry
 }
 
 type id struct {
@@ -100,6 +102,24 @@ func (m *Memory) records(wanted func(leadevents.OrgID) bool) auth.Records {
 		APIKeys:       slices.DeleteFunc(slices.Collect(maps.Values(m.keys)), func(k auth.APIKey) bool { return !wanted(k.Org) }),
 		SigningKeys:   slices.DeleteFunc(slices.Collect(maps.Values(m.signs)), func(k auth.SigningKey) bool { return !wanted(k.Org) }),
 	}
+}
+
+// AppendAudit adds an entry.
+func (m *Memory) AppendAudit(ctx context.Context, _ leadevents.OrgID, e audit.Entry) error {
+	leave, err := m.enter(ctx, "AppendAudit")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	m.audit = append(m.audit, e)
+	return nil
+}
+
+// Audit is what was added, in that order.
+func (m *Memory) Audit() []audit.Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.audit)
 }
 
 // PutOrganization writes an organization.

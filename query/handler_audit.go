@@ -1,0 +1,58 @@
+package query
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"leadevents/auth"
+	"leadevents/internal/httpserver"
+)
+
+// AuditHandler serves GET /api/v1/audit.
+type AuditHandler struct {
+	log       *AuditLog
+	directory *auth.Directory
+}
+
+// NewAuditHandler makes the handler.
+func NewAuditHandler(log *AuditLog, directory *auth.Directory) *AuditHandler {
+	return &AuditHandler{log: log, directory: directory}
+}
+
+// Register adds the endpoint.
+func (h *AuditHandler) Register(router fiber.Router) {
+	router.Get("/api/v1/audit", h.list)
+}
+
+func (h *AuditHandler) list(c *fiber.Ctx) error {
+	by, err := h.directory.Asks(c, auth.Admin, "from", "to", "action", "actor", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	given := by.Parameters
+	which, err := ParseAuditFilter(given["from"], given["to"], given["action"], given["actor"])
+	if err != nil {
+		return err
+	}
+	limit, err := limit(by, DefaultAuditEntries, MaxAuditEntries)
+	if err != nil {
+		return err
+	}
+	if by.Forbidden != nil { // a cursor is an organization's
+		return by.Forbidden
+	}
+	found, next, err := h.log.Entries(httpserver.Context(c), by.Org, which, given["cursor"], limit)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Entries []ShownAuditEntry `json:"entries"`
+		Next    *string           `json:"nextCursor"` // null at the end
+	}{Entries: make([]ShownAuditEntry, len(found))}
+	for i, e := range found {
+		answer.Entries[i] = ShowAuditEntry(e)
+	}
+	if next != "" {
+		answer.Next = &next
+	}
+	return c.JSON(answer)
+}
