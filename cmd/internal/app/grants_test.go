@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"leadevents/auth"
+	"leadevents/clickhouse/embedded"
+)
+
+var grantLine = regexp.MustCompile(`(?m)^(GRANT .*) TO leadevents_server;$`)
+
+// What SECURITY.md grants to the server's own user is enough for all that a server
+// does, and not for a change of the audit log.
+func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
+	page, err := os.ReadFile("../../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var grants []string
+	for _, m := range grantLine.FindAllStringSubmatch(string(page), -1) {
+		grants = append(grants, m[1])
+	}
+	if len(grants) < 2 || len(grants) != strings.Count(string(page), "GRANT ") {
+		t.Fatalf("the page's grants are not read: %q", grants)
+	}
+	engine, err := embedded.Start(t.Context(), embedded.Config{
+		DataDir: t.TempDir(), Databases: []string{"leadevents"}, MemoryLimitBytes: 2 << 30,
+		Users: []embedded.User{{Name: "leadevents_server", Password: "of the server", Grants: grants}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = engine.Stop(context.Background()) }()
+
+	s, from := storeSettings(t), newSender(t)
+	e := engine.Endpoint()
+	s.ClickHouse.Addrs, s.ClickHouse.Database, s.ClickHouse.User, s.ClickHouse.Password = []string{e.Native}, "leadevents", e.User, auth.NewSecret(e.Password)
+	prove(t, &s, from)
+	s.ClickHouse.User, s.ClickHouse.Password = "leadevents_server", auth.NewSecret("of the server")
+	administer(t, s, func(d *auth.Directory) error { // a command
+		_, err := d.CreateKey(t.Context(), keyOrg, auth.KeyRequest{Name: "by the server's user"})
+		return err
+	})
+	log := &logOf{}
+	t.Cleanup(func() {
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "code: 497") {
+				t.Errorf("the server lacks a right: %s", line)
+			}
+		}
+	})
+	base, stop := startServe(t, s, log)
+	from.base = base
+	from.found(keyOrg, "apiKey", "1202")
+	for _, act := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"DELETE", "/api/v1/audiences/others", "", 204},
+		{"PUT", "/api/v1/audiences/customers/leads", `{"leads":[{"phoneE164":"+15551234567"}]}`, 200},
+		{"GET", "/readyz", "", 200},
+	} {
+		if a := from.sendAgain(act.method, act.path, []byte(act.body), sending{}); a.status != act.status {
+			t.Errorf("%s %s: %d %s", act.method, act.path, a.status, a.body)
+		}
+	}
+	stop()
+	if broken := brokenOf(Check(t.Context(), s)); len(broken) > 0 {
+		t.Errorf("check: %+v", broken)
+	}
+
+	// What a server does now and then.
+	db, err := openClickHouse(s, dialers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	audiences, err := db.SweepAudiences(t.Context(), 0, 0)
+	if err != nil || audiences.Layers == 0 {
+		t.Errorf("sweep audiences: %+v, %v", audiences, err)
+	}
+	if _, err := db.SweepSends(t.Context(), 0); err != nil {
+		t.Errorf("sweep sends: %v", err)
+	}
+	conn := connectAs(t, e.Native, "leadevents_server", "of the server")
+	if err := conn.Exec(t.Context(), "KILL QUERY WHERE query_id = 'one of ours' SYNC FORMAT Null"); err != nil {
+		t.Errorf("end a query: %v", err)
+	}
+	for _, statement := range []string{
+		"ALTER TABLE audit_log DELETE WHERE 1", "DELETE FROM audit_log WHERE 1", "ALTER TABLE audit_log UPDATE detail = '' WHERE 1",
+		"TRUNCATE TABLE audit_log", "DROP TABLE audit_log", "ALTER TABLE audit_log DROP PARTITION tuple()", "ALTER TABLE audit_log MODIFY TTL at + INTERVAL 1 SECOND",
+		"RENAME TABLE audit_log TO gone", "CREATE OR REPLACE TABLE audit_log (x UInt8) ENGINE = Memory", "EXCHANGE TABLES audit_log AND sends", "OPTIMIZE TABLE audit_log FINAL",
+	} {
+		if err := conn.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "code: 497") {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+}
+
+func connectAs(t *testing.T, address, user, password string) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{address}, Auth: clickhouse.Auth{Database: "leadevents", Username: user, Password: password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
