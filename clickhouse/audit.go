@@ -39,6 +39,10 @@ func (c *Credentials) AppendAudit(ctx context.Context, org leadevents.OrgID, e a
 	return c.db.AppendAudit(ctx, org, e)
 }
 
+// auditRows is the most rows that an entry has: begun, begun once more where the first
+// answer was lost (audit.Log), and its outcome.
+const auditRows = 3
+
 // AuditEntries reads an organization's audit log, newest first, at most limit.
 func (db *DB) AuditEntries(ctx context.Context, org leadevents.OrgID, which audit.Filter, after audit.Position, limit int) ([]audit.Entry, error) {
 	var entries []audit.Entry
@@ -47,7 +51,7 @@ func (db *DB) AuditEntries(ctx context.Context, org leadevents.OrgID, which audi
 		"from":         strconv.FormatInt(int64(which.From), 10), "to": strconv.FormatInt(int64(which.To), 10),
 		"after": strconv.FormatInt(int64(after.At), 10), "after_entry": strconv.FormatUint(after.ID, 10),
 		"action": string(which.Action), "actor": which.Actor,
-		"limit": strconv.Itoa(limit),
+		"limit": strconv.Itoa(auditRows * limit),
 	}
 	err := db.stream(ctx, "audit_page", p, func(rows driver.Rows) error {
 		var (
@@ -65,6 +69,9 @@ func (db *DB) AuditEntries(ctx context.Context, org leadevents.OrgID, which audi
 			if e.Actor.Client, err = netip.ParseAddr(from); err != nil {
 				return fmt.Errorf("entry %d of the audit log: %w", e.ID, err)
 			}
+		}
+		if n := len(entries); n == limit || n > 0 && entries[n-1].ID == e.ID {
+			return nil
 		}
 		entries = append(entries, e)
 		return nil

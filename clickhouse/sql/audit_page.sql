@@ -1,5 +1,7 @@
 -- Entries of an organization's audit log, newest first, from a position on. An entry
--- has a row for each thing that is known of it; the last word comes first.
+-- has a row for each thing that is known of it; the last word comes first, and the
+-- reader drops what follows it. (LIMIT 1 BY here would have the whole log read: 290 ms for
+-- the newest of half a million entries, where this takes some tens on the same busy machine.)
 -- In the order of the sorting key, backwards: what is read is what is shown, and what
 -- the filters pass over.
 SELECT
@@ -13,5 +15,4 @@ WHERE organization_id = {organization:UInt64}
   AND ({action:String} = '' OR action = {action:String})
   AND ({actor:String} = '' OR actor_id = {actor:String} OR actor_type = {actor:String})
 ORDER BY at DESC, entry DESC, audit_log.outcome DESC
-LIMIT 1 BY at, entry
 LIMIT {limit:UInt32}
