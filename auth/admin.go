@@ -65,6 +65,9 @@ func (d *Directory) put(ctx context.Context, what string, put func(context.Conte
 	}
 	d.wanted.Add(1)
 	d.Notify()
+	if d.cfg.Announce != nil {
+		d.cfg.Announce(ctx)
+	}
 	if err != nil {
 		return leadevents.Wrap(leadevents.Unavailable, err, "%s may or may not have been stored: look at the list before trying again", what)
 	}

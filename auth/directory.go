@@ -33,6 +33,9 @@ type Config struct {
 	UnusedAfter time.Duration
 	// MasterKeys encrypt the signing secrets.
 	MasterKeys Keyring
+	// Announce, if set, is called after every write, so that other processes may be
+	// told to Notify their Directory. It is bounded by itself, and may fail.
+	Announce func(context.Context)
 }
 
 const (

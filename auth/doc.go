@@ -27,9 +27,13 @@
 // was written through this Directory makes older snapshots unusable at once: a
 // created key works in the next request of the process that made it.
 //
+// Other processes are told ([Config.Announce], there [Directory.Notify]) and have a
+// change some milliseconds later. Nothing rests on it: an announcement that is lost
+// costs the time until the next poll.
+//
 //	failure                          what a client sees
 //	store down or slow               503 unavailable once the snapshot is too old
-//	notifications (pub/sub) down     nothing: polling alone keeps the 2 s
+//	announcements (pub/sub) down     nothing: polling alone keeps the 2 s
 //	a signing key cannot be          503 for signatures that no other key proves:
 //	decrypted (wrong master key)     "cannot tell" is never "allowed", nor "forged"
 //	process killed                   at most FlushInterval of use counts is lost

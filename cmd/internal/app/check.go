@@ -233,6 +233,7 @@ func checkRedis(ctx context.Context, s configs.Settings) ([]Finding, *clock, *le
 		all = append(all, Finding{Warning, subject, fmt.Sprintf("it uses %d of %d MiB of maxmemory; when it is full, requests get 503", facts.UsedMemory>>20, facts.MaxMemory>>20),
 			"raise maxmemory, or lower ledger.horizon"})
 	}
+	all = append(all, checkNotify(ctx, s))
 	return all, clockOf(facts.Now, facts.Asked, facts.RoundTrip), &facts
 }
 

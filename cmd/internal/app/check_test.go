@@ -58,7 +58,7 @@ func TestCheckOfAHealthySetup(t *testing.T) {
 	for _, want := range []struct{ subject, part string }{
 		{"settings", "all known"},
 		{"clickhouse", "answers in"}, {"clickhouse", "version 26."}, {"clickhouse", "has all"}, {"clickhouse", "survive a crash"},
-		{"redis", "answers in"}, {"redis", "version "}, {"redis", "noeviction"}, {"redis", "appendonly is on"}, {"redis", "primary"},
+		{"redis", "answers in"}, {"redis", "version "}, {"redis", "noeviction"}, {"redis", "appendonly is on"}, {"redis", "primary"}, {"redis", "pub/sub"},
 		{"clocks", "ClickHouse's clock and ours"}, {"clocks", "Redis' clock and ours"}, {"clocks", "Redis' clock and ClickHouse's"},
 	} {
 		if _, ok := find(all, want.subject, want.part); !ok {

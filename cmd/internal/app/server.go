@@ -25,6 +25,7 @@ import (
 // of their own; these bounds only matter when one of those is broken.
 const (
 	stopCredentials = 10 * time.Second // one last write of the uses of keys
+	stopHints       = 10 * time.Second // a connection is closed
 	stopAudiences   = 10 * time.Second // a sweep under way is given up
 	stopSends       = 10 * time.Second // running queries are cancelled, leases given up
 	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
@@ -108,6 +109,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv.operator = auth.NewOperatorToken(s.OperatorToken)
 	g.addCloser("credentials' connections", srv.credentials.Close)
 	g.run("credentials", stopCredentials, srv.credentials.Run)
+	g.run("announcements of credentials", stopHints, srv.credentials.Follow)
 
 	// Stopped after HTTP: each accepted call is stored and sealed, and only then
 	// can its handler answer, which HTTP's stop waits for. What is left here is

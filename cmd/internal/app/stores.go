@@ -18,6 +18,7 @@ import (
 	"leadevents/clickhouse/schema"
 	"leadevents/configs"
 	"leadevents/ingest/ledger"
+	"leadevents/internal/notify"
 )
 
 // dialers replace the addresses of the settings: dev's stores may move to other
@@ -172,14 +173,39 @@ func keyring(s configs.Settings) (auth.Keyring, error) {
 // are for administration.
 const credentialConns = 4
 
-// Credentials is the directory of organizations and keys on its own connections.
+// Credentials is the directory of organizations and keys on its own connections,
+// and where their changes are announced.
 type Credentials struct {
 	*auth.Directory
-	db *clickhouse.DB
+	db            *clickhouse.DB
+	announcements *notify.Channel
 }
 
 // Close closes the connections.
-func (c *Credentials) Close() error { return c.db.Close() }
+func (c *Credentials) Close() error { return errors.Join(c.announcements.Close(), c.db.Close()) }
+
+// Follow hears of changes by others, until ctx ends; the directory's Run finds them
+// without it too, only later.
+func (c *Credentials) Follow(ctx context.Context) error {
+	return c.announcements.Follow(ctx, c.Notify)
+}
+
+// notifyConfig is how changes of credentials are announced.
+func notifyConfig(s configs.Settings, d dialers, log *slog.Logger, reg prometheus.Registerer) (notify.Config, error) {
+	encryption, err := tlsConfig(s.Redis.TLS, s.Redis.TLSCAFile)
+	if err != nil {
+		return notify.Config{}, fmt.Errorf("read redis.tls_ca_file: %w", err)
+	}
+	cfg := notify.Config{
+		Addr: s.Redis.Addr, Username: s.Redis.User, Password: s.Redis.Password.Reveal(), TLS: encryption,
+		Channel: s.Redis.KeyPrefix + ":credentials",
+		Logger:  log, Metrics: reg,
+	}
+	if dial := dialer(d.redis, s.Redis.DialTimeout); dial != nil {
+		cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	}
+	return cfg, nil
+}
 
 // OpenCredentials is the directory on the stores of the settings, for commands
 // that administer it. Close it.
@@ -192,10 +218,18 @@ func openCredentials(s configs.Settings, d dialers, log *slog.Logger, reg promet
 	if err != nil {
 		return nil, err
 	}
+	cfg, err := notifyConfig(s, d, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	announcements, err := notify.New(cfg)
+	if err != nil {
+		return nil, err
+	}
 	s.ClickHouse.MaxConns = credentialConns
 	db, err := openClickHouse(s, d)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, announcements.Close())
 	}
 	directory, err := auth.New(auth.Config{
 		RefreshInterval: s.Auth.RefreshInterval,
@@ -204,9 +238,10 @@ func openCredentials(s configs.Settings, d dialers, log *slog.Logger, reg promet
 		FlushInterval:   s.Auth.FlushInterval,
 		UnusedAfter:     s.Auth.UnusedAfter,
 		MasterKeys:      keys,
+		Announce:        announcements.Announce,
 	}, db.Credentials(), time.Now, log, reg)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, announcements.Close(), db.Close())
 	}
-	return &Credentials{directory, db}, nil
+	return &Credentials{directory, db, announcements}, nil
 }
