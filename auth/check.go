@@ -24,6 +24,7 @@ func (d *Directory) Key(ctx context.Context, authorization string, scope Scope) 
 type Webhook struct {
 	Authorization string // the header, "" if absent
 	Signature     string // the X-Setter-Signature header, "" if absent
+	Timestamp     string // the X-Setter-Timestamp header, "" if absent
 	Body          []byte // as sent: before decompression
 	// Organization looks up organizationId in the body; false if there is none.
 	// It is called only when there is a signature.
@@ -39,13 +40,15 @@ type Webhook struct {
 //  1. an API key of the body's organization, in api_key mode: the signature is
 //     ignored;
 //  2. the body's organization is in hmac mode and one of its active signing keys
-//     made the signature over the raw body: the API key is ignored;
+//     made the signature over the raw body, in time where it has a timestamp: the
+//     API key is ignored;
 //  3. otherwise an API key of another organization goes on to its 403
 //     organization_mismatch, and everything else is a 401.
 //
 // From 2 on the work and the answer are the same whether the body's organization
 // is unknown, in the other mode, or has not signed: nobody learns from them which
-// organizations exist.
+// organizations exist. Whoever did sign, but too long ago or without the timestamp
+// that the organization asks for, is told so.
 func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
 	if w.Signature == "" {
 		k, err := d.authenticate(ctx, w.Authorization)
@@ -69,13 +72,13 @@ func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
 		return d.allowWebhook(key)
 	}
 
-	signer, refusal := d.signer(v, id, named, w)
+	signer, refusal := d.signer(v, now, id, named, w)
 	if signer == nil && key == nil {
 		// The signing key, or the mode, may be newer than the view. The same for
 		// whatever is refused, so that nothing shows in the time.
-		if newer, _, ok := d.fresher(ctx, v); ok {
-			v = newer
-			signer, refusal = d.signer(v, id, named, w)
+		if newer, at, ok := d.fresher(ctx, v); ok {
+			v, now = newer, at
+			signer, refusal = d.signer(v, now, id, named, w)
 		}
 	}
 	switch {
@@ -85,21 +88,27 @@ func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
 	case key != nil && (!named || key.org.id != id):
 		return d.allowWebhook(key)
 	}
-	if v.unreadable > 0 {
+	_, stale := errors.AsType[*staleError](refusal)
+	if v.unreadable > 0 && !stale {
 		d.metrics.refusals.unavailable.Inc()
 		return Principal{}, leadevents.Errorf(leadevents.Unavailable, "the signature cannot be checked at the moment: a signing key of this server cannot be decrypted")
 	}
-	d.metrics.refusals.signature.Inc()
+	if stale {
+		d.metrics.refusals.timestamp.Inc()
+	} else {
+		d.metrics.refusals.signature.Inc()
+	}
 	if w.Authorization != "" && keyErr != nil {
 		return Principal{}, leadevents.Errorf(leadevents.Unauthenticated, "%s; and of the key beside it: %s", refusal, keyErr)
 	}
 	return Principal{}, leadevents.Errorf(leadevents.Unauthenticated, "%s", refusal)
 }
 
-// signer is the signing key that made the signature. If there is none, refusal
-// says so in words that depend on the request alone.
-func (d *Directory) signer(v *view, id leadevents.OrgID, named bool, w Webhook) (*signingEntry, error) {
-	mac, err := parseSignature(w.Signature)
+// signer is the signing key that made the signature, in time. If there is none, the
+// error says so in words that depend on the request alone; if there is one, and not
+// in time, it is a *staleError.
+func (d *Directory) signer(v *view, now time.Time, id leadevents.OrgID, named bool, w Webhook) (*signingEntry, error) {
+	signed, err := parseSignature(w.Signature, w.Timestamp)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +116,14 @@ func (d *Directory) signer(v *view, id leadevents.OrgID, named bool, w Webhook) 
 		return nil, errors.New("the signature cannot be checked: no organizationId was found in the body")
 	}
 	var keys []*signingEntry
-	if org, ok := v.orgs[id]; ok && org.mode == ModeHMAC {
+	org, ok := v.orgs[id]
+	if ok && org.mode == ModeHMAC {
 		keys = org.signing
 	}
-	if s := signedBy(keys, d.decoy, mac, w.Body); s != nil {
+	if s := signedBy(keys, d.decoy, signed, w.Body); s != nil {
+		if err := org.fresh(signed, now); err != nil {
+			return nil, err
+		}
 		return s, nil
 	}
 	return nil, errors.New("the signature does not prove the organization that the body names: " +

@@ -101,6 +101,9 @@ type Organization struct {
 	Name      string
 	AuthMode  Mode
 	CreatedAt time.Time // ms, UTC
+	// ReplayTolerance, whole seconds, is how far the timestamp of a signature may lie
+	// from the server's clock; zero: signatures need no timestamp.
+	ReplayTolerance time.Duration
 
 	// Claim tells two processes apart that create the same ID at the same time;
 	// a withdrawn claim is as if it had never been made. See CreateOrganization.

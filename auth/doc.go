@@ -38,6 +38,15 @@
 //	decrypted (wrong master key)     "cannot tell" is never "allowed", nor "forged"
 //	process killed                   at most FlushInterval of use counts is lost
 //
+// # Replays
+//
+// A signature of the scheme v1 covers a timestamp, which must be no further from the
+// clock than the organization's tolerance. Within it a repeated request is accepted
+// again, and changes nothing that the first did not: events are counted once, a list
+// filter that is set already is "already_received". It does not stop a repeat, within
+// the tolerance, of what was undone, erased or replaced since; nor whoever has the
+// secret; and path, query and headers are not signed.
+//
 // # What is stored
 //
 // API keys are kept as SHA-256; with 256 random bits in a key no slow hash is

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -104,9 +105,27 @@ func (h *AdminHandler) organizations(c *fiber.Ctx) error {
 	return c.JSON(answer)
 }
 
-// webhookSettingsJSON is how an organization's webhooks prove themselves.
+// webhookSettingsJSON is how an organization's webhooks prove themselves. Without
+// replayToleranceSeconds a PUT leaves that as it is: a client that knows of auth modes
+// alone must not switch the protection off.
 type webhookSettingsJSON struct {
-	AuthMode Mode `json:"authMode"`
+	AuthMode               Mode   `json:"authMode"`
+	ReplayToleranceSeconds *int64 `json:"replayToleranceSeconds"`
+}
+
+func (in webhookSettingsJSON) settings() (WebhookSettings, error) {
+	s := WebhookSettings{AuthMode: in.AuthMode}
+	if n := in.ReplayToleranceSeconds; n != nil {
+		// Cut to what a duration holds; one more than the limit is refused like any.
+		d := time.Duration(min(max(*n, -1), seconds(MaxReplayTolerance)+1)) * time.Second
+		s.ReplayTolerance = &d
+	}
+	return s, s.check()
+}
+
+func showWebhookSettings(o Organization) webhookSettingsJSON {
+	n := seconds(o.ReplayTolerance)
+	return webhookSettingsJSON{o.AuthMode, &n}
 }
 
 func (h *AdminHandler) webhookSettings(c *fiber.Ctx) error {
@@ -121,7 +140,7 @@ func (h *AdminHandler) webhookSettings(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(webhookSettingsJSON{o.AuthMode})
+	return c.JSON(showWebhookSettings(o))
 }
 
 func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
@@ -133,17 +152,18 @@ func (h *AdminHandler) setWebhookSettings(c *fiber.Ctx) error {
 	if err := httpserver.ReadJSON(c, maxAdministration, &in); err != nil {
 		return err
 	}
-	if _, err := ParseMode(string(in.AuthMode)); err != nil {
+	settings, err := in.settings()
+	if err != nil {
 		return err
 	}
 	if by.Forbidden != nil {
 		return by.Forbidden
 	}
-	o, err := h.directory.SetAuthMode(by.Acting(httpserver.Context(c)), by.Org, in.AuthMode)
+	o, err := h.directory.SetWebhooks(by.Acting(httpserver.Context(c)), by.Org, settings)
 	if err != nil {
 		return err
 	}
-	return c.JSON(webhookSettingsJSON{o.AuthMode})
+	return c.JSON(showWebhookSettings(o))
 }
 
 func (h *AdminHandler) createKey(c *fiber.Ctx) error {

@@ -40,6 +40,7 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 	request := Webhook{
 		Authorization: c.Get(fiber.HeaderAuthorization),
 		Signature:     c.Get(SignatureHeader),
+		Timestamp:     c.Get(TimestampHeader),
 	}
 	w := &ReceivedWebhook{}
 	authenticate := func() (err error) {
@@ -98,7 +99,7 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 // hopeless refuses a signature that cannot be one, with no key beside it that might
 // be meant instead: whatever the body is, and so before it is read.
 func (d *Directory) hopeless(ctx context.Context, request Webhook) error {
-	_, malformed := parseSignature(request.Signature)
+	_, malformed := parseSignature(request.Signature, request.Timestamp)
 	if malformed == nil {
 		return nil
 	}

@@ -6,7 +6,7 @@ type metrics struct {
 	refreshes  *prometheus.CounterVec
 	keys       prometheus.Gauge
 	unreadable prometheus.Gauge
-	refusals   struct{ missing, key, signature, mode, scope, unavailable prometheus.Counter }
+	refusals   struct{ missing, key, signature, timestamp, mode, scope, unavailable prometheus.Counter }
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -26,11 +26,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leadevents_auth_refusals_total",
-		Help: "Requests refused, by reason (missing, key, signature, mode, scope, unavailable).",
+		Help: "Requests refused, by reason (missing, key, signature, timestamp, mode, scope, unavailable).",
 	}, []string{"reason"})
 	m.refusals.missing = refusals.WithLabelValues("missing")
 	m.refusals.key = refusals.WithLabelValues("key")
 	m.refusals.signature = refusals.WithLabelValues("signature")
+	m.refusals.timestamp = refusals.WithLabelValues("timestamp")
 	m.refusals.mode = refusals.WithLabelValues("mode")
 	m.refusals.scope = refusals.WithLabelValues("scope")
 	m.refusals.unavailable = refusals.WithLabelValues("unavailable")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"leadevents"
 	"leadevents/audit"
@@ -144,28 +145,64 @@ func (d *Directory) Organization(ctx context.Context, id leadevents.OrgID) (Orga
 	return o, err
 }
 
-// SetAuthMode changes how an organization's webhooks prove themselves. hmac is
+// SetAuthMode changes how an organization's webhooks prove themselves, and nothing
+// else: see SetWebhooks.
+func (d *Directory) SetAuthMode(ctx context.Context, org leadevents.OrgID, mode Mode) (Organization, error) {
+	return d.SetWebhooks(ctx, org, WebhookSettings{AuthMode: mode})
+}
+
+// WebhookSettings is how an organization's webhooks prove themselves.
+type WebhookSettings struct {
+	AuthMode Mode
+	// ReplayTolerance, if given, is that of the organization from now on: 0 for off.
+	// It counts in hmac mode, and stays what it is through the other one.
+	ReplayTolerance *time.Duration
+}
+
+func (s WebhookSettings) check() error {
+	if _, err := ParseMode(string(s.AuthMode)); err != nil {
+		return err
+	}
+	if s.ReplayTolerance != nil {
+		return checkReplayTolerance(*s.ReplayTolerance)
+	}
+	return nil
+}
+
+// SetWebhooks changes how an organization's webhooks prove themselves. hmac is
 // refused (409) while there is no active signing key that this server can read:
 // it would lock everybody out.
-func (d *Directory) SetAuthMode(ctx context.Context, org leadevents.OrgID, mode Mode) (Organization, error) {
-	if _, err := ParseMode(string(mode)); err != nil {
+func (d *Directory) SetWebhooks(ctx context.Context, org leadevents.OrgID, s WebhookSettings) (Organization, error) {
+	if err := s.check(); err != nil {
 		return Organization{}, err
 	}
 	d.admin.Lock()
 	defer d.admin.Unlock()
 	o, r, err := d.load(ctx, org)
-	if err != nil || o.AuthMode == mode {
+	if err != nil {
 		return o, err
 	}
-	if mode == ModeHMAC {
+	changed := o
+	changed.AuthMode = s.AuthMode
+	if s.ReplayTolerance != nil {
+		changed.ReplayTolerance = *s.ReplayTolerance
+	}
+	if changed == o {
+		return o, nil
+	}
+	if s.AuthMode == ModeHMAC && o.AuthMode != ModeHMAC {
 		if err := d.checkSigns(o, r.SigningKeys); err != nil {
 			return Organization{}, err
 		}
 	}
-	act := audit.Act{Action: audit.WebhooksUpdate, Object: org.String(), Detail: audit.Detail{"authMode": mode, "before": o.AuthMode}}
-	o.AuthMode, o.Version = mode, d.version(o.Version)
-	err = d.write(ctx, org, act, "the auth mode", func(ctx context.Context) error { return d.store.PutOrganization(ctx, o) })
-	return o, err
+	detail := audit.Detail{"authMode": changed.AuthMode, "before": o.AuthMode}
+	if changed.ReplayTolerance != o.ReplayTolerance {
+		detail["replayToleranceSeconds"], detail["replayToleranceSecondsBefore"] = int(changed.ReplayTolerance.Seconds()), int(o.ReplayTolerance.Seconds())
+	}
+	changed.Version = d.version(o.Version)
+	act := audit.Act{Action: audit.WebhooksUpdate, Object: org.String(), Detail: detail}
+	err = d.write(ctx, org, act, "the settings of webhooks", func(ctx context.Context) error { return d.store.PutOrganization(ctx, changed) })
+	return changed, err
 }
 
 func (d *Directory) checkSigns(o Organization, keys []SigningKey) error {

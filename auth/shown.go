@@ -17,11 +17,14 @@ type ShownOrganization struct {
 	Name           string           `json:"name"`
 	AuthMode       Mode             `json:"authMode"`
 	CreatedAt      string           `json:"createdAt"`
+	// ReplayToleranceSeconds is how far the timestamp of a signature may lie from the
+	// server's clock; 0: signatures need none.
+	ReplayToleranceSeconds int64 `json:"replayToleranceSeconds"`
 }
 
 // Show is what a list tells of an organization.
 func (o Organization) Show() ShownOrganization {
-	return ShownOrganization{o.ID, o.Name, o.AuthMode, o.CreatedAt.Format(leadevents.TimeFormat)}
+	return ShownOrganization{o.ID, o.Name, o.AuthMode, o.CreatedAt.Format(leadevents.TimeFormat), seconds(o.ReplayTolerance)}
 }
 
 // CreatedOrganization is a new organization with its first key.

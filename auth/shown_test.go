@@ -12,7 +12,7 @@ import (
 // What is shown has the names of API.md 6, and a secret only where it is created.
 func TestShownJSON(t *testing.T) {
 	made := time.Date(2026, 5, 12, 18, 34, 0, 7e6, time.UTC)
-	o := auth.Organization{ID: 42, Name: "Acme", AuthMode: auth.ModeHMAC, CreatedAt: made, Claim: 7}
+	o := auth.Organization{ID: 42, Name: "Acme", AuthMode: auth.ModeHMAC, CreatedAt: made, Claim: 7, ReplayTolerance: 5 * time.Minute}
 	k := auth.APIKey{ID: "7Kc9QmPxRt", Org: 42, Name: "crm", SHA256: [32]byte{1}, Scopes: auth.DefaultScopes, CreatedAt: made}
 	used := k
 	used.ExpiresAt, used.LastUsedAt, used.RevokedAt = made.Add(3*time.Hour), made.Add(time.Hour), made.Add(2*time.Hour)
@@ -26,9 +26,9 @@ func TestShownJSON(t *testing.T) {
 		want  string
 	}{
 		{"an organization", o.Show(),
-			`{"organizationId":42,"name":"Acme","authMode":"hmac","createdAt":"2026-05-12T18:34:00.007Z"}`},
+			`{"organizationId":42,"name":"Acme","authMode":"hmac","createdAt":"2026-05-12T18:34:00.007Z","replayToleranceSeconds":300}`},
 		{"a new organization", auth.NewOrganization{Organization: o, FirstKey: newKey}.Reveal(),
-			`{"organizationId":42,"name":"Acme","authMode":"hmac","createdAt":"2026-05-12T18:34:00.007Z","apiKey":{"id":"7Kc9QmPxRt","key":"le_the_key","prefix":"le_7Kc9QmPxRt","scopes":["ingest","campaigns","query"]}}`},
+			`{"organizationId":42,"name":"Acme","authMode":"hmac","createdAt":"2026-05-12T18:34:00.007Z","replayToleranceSeconds":300,"apiKey":{"id":"7Kc9QmPxRt","key":"le_the_key","prefix":"le_7Kc9QmPxRt","scopes":["ingest","campaigns","query"]}}`},
 		{"a key", k.Show(),
 			`{"id":"7Kc9QmPxRt","name":"crm","prefix":"le_7Kc9QmPxRt","scopes":["ingest","campaigns","query"],"createdAt":"2026-05-12T18:34:00.007Z","expiresAt":null,"lastUsedAt":null,"revokedAt":null,"uses":0,"safeToRevoke":false}`},
 		{"a key that has lived", used.Show(),

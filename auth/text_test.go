@@ -150,6 +150,16 @@ func TestParseSignature(t *testing.T) {
 		ok            bool
 	}{
 		{"as documented", "sha256=" + digits, true},
+		{"v1, as documented", "v1=" + digits, true},
+		{"v1, upper-case hex", "v1=" + strings.ToUpper(digits), true},
+		{"v1, upper-case prefix", "V1=" + digits, false},
+		{"v1, a digit too few", "v1=" + digits[1:], false},
+		{"v1, a digit too many", "v1=" + digits + "0", false},
+		{"v1, no digit", "v1=", false},
+		{"v1, a byte that is no hex digit", "v1=" + digits[:62] + "0g", false},
+		{"v1, both schemes in one", "v1=sha256=" + digits, false},
+		{"v1, the timestamp with it, as Stripe has it", "t=1778610840,v1=" + digits, false},
+		{"v2", "v2=" + digits, false},
 		{"upper-case hex", "sha256=" + strings.ToUpper(digits), true},
 		{"mixed-case hex", "sha256=" + strings.Repeat("0a0A", 16), true},
 		{"no prefix", digits, false},
@@ -165,9 +175,9 @@ func TestParseSignature(t *testing.T) {
 		{"two signatures", "sha256=" + digits + ",sha256=" + digits, false},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
-			mac, err := parseSignature(c.header)
-			if (err == nil) != c.ok || (c.ok && mac != want) {
-				t.Errorf("%q: %x, %v", c.header, mac, err)
+			s, err := parseSignature(c.header, "1778610840")
+			if (err == nil) != c.ok || (c.ok && (s.mac != want || (s.timestamp == "") == strings.HasPrefix(c.header, "v1="))) {
+				t.Errorf("%q: %+v, %v", c.header, s, err)
 			}
 		})
 	}
@@ -205,19 +215,28 @@ func FuzzAuthorization(f *testing.F) {
 }
 
 func FuzzParseSignature(f *testing.F) {
-	for _, seed := range []string{"sha256=" + strings.Repeat("0a", 32), "sha256=", "", "sha256=" + strings.Repeat("\x00", 64)} {
-		f.Add(seed)
+	for _, seed := range []string{"sha256=" + strings.Repeat("0a", 32), "sha256=", "", "sha256=" + strings.Repeat("\x00", 64), "v1=" + strings.Repeat("0a", 32)} {
+		for _, timestamp := range []string{"", "1778610840", "99999999999", "-1", "1778610840.0"} {
+			f.Add(seed, timestamp)
+		}
 	}
-	f.Fuzz(func(t *testing.T, header string) {
-		mac, err := parseSignature(header)
+	f.Fuzz(func(t *testing.T, header, timestamp string) {
+		s, err := parseSignature(header, timestamp)
 		if err != nil {
-			if mac != [32]byte{} && len(header) != 71 {
-				t.Errorf("%q: an error and a signature", header)
+			if s != (signature{}) {
+				t.Errorf("%q, %q: an error and a signature", header, timestamp)
 			}
 			return
 		}
-		if digits, ok := strings.CutPrefix(header, "sha256="); !ok || !strings.EqualFold(digits, hex.EncodeToString(mac[:])) {
-			t.Errorf("%q gives %x", header, mac)
+		prefix := "sha256="
+		if s.timestamp != "" {
+			prefix = "v1="
+			if s.timestamp != timestamp || strings.TrimLeft(timestamp, "0") != strings.TrimLeft(fmt.Sprint(s.at.Unix()), "0") {
+				t.Errorf("%q gives %q, %s", timestamp, s.timestamp, s.at)
+			}
+		}
+		if digits, ok := strings.CutPrefix(header, prefix); !ok || !strings.EqualFold(digits, hex.EncodeToString(s.mac[:])) {
+			t.Errorf("%q gives %x", header, s.mac)
 		}
 	})
 }

@@ -20,10 +20,13 @@ type view struct {
 }
 
 type orgEntry struct {
-	id      leadevents.OrgID
-	mode    Mode
-	claim   Organization
-	signing []*signingEntry // active ones, newest first
+	id    leadevents.OrgID
+	mode  Mode
+	claim Organization
+	// tolerance is how far a timestamp may lie from the clock where signatures must
+	// have one; zero where they need not.
+	tolerance time.Duration
+	signing   []*signingEntry // active ones, newest first
 }
 
 type keyEntry struct {
@@ -51,7 +54,7 @@ func (d *Directory) build(r Records) *view {
 		if known, ok := v.orgs[o.ID]; ok && !olderClaim(o, known.claim) {
 			continue
 		}
-		v.orgs[o.ID] = &orgEntry{id: o.ID, mode: o.AuthMode, claim: o}
+		v.orgs[o.ID] = &orgEntry{id: o.ID, mode: o.AuthMode, claim: o, tolerance: o.ReplayTolerance}
 	}
 	// A credential whose organization is not there is nobody's: left out.
 	for _, k := range r.APIKeys {

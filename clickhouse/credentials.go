@@ -49,9 +49,11 @@ func (c *Credentials) load(ctx context.Context, org leadevents.OrgID) (r auth.Re
 		var o auth.Organization
 		var id uint64
 		var mode string
-		if err := rows.Scan(&id, &o.Claim, &o.Name, &mode, &o.CreatedAt, &o.Version); err != nil {
+		var tolerance uint32
+		if err := rows.Scan(&id, &o.Claim, &o.Name, &mode, &tolerance, &o.CreatedAt, &o.Version); err != nil {
 			return err
 		}
+		o.ReplayTolerance = time.Duration(tolerance) * time.Second
 		o.ID, o.CreatedAt = leadevents.OrgID(id), stored(o.CreatedAt)
 		o.AuthMode, err = auth.ParseMode(mode)
 		r.Organizations = append(r.Organizations, o)
@@ -134,9 +136,9 @@ func (c *Credentials) read(ctx context.Context, document string, org leadevents.
 
 // PutOrganization writes an organization.
 func (c *Credentials) PutOrganization(ctx context.Context, o auth.Organization) error {
-	return c.insert(ctx, "INSERT INTO organizations (organization_id, claim, name, auth_mode, created_at, withdrawn, version)", 1,
+	return c.insert(ctx, "INSERT INTO organizations (organization_id, claim, name, auth_mode, replay_tolerance, created_at, withdrawn, version)", 1,
 		func(b driver.Batch, _ int) error {
-			return b.Append(uint64(o.ID), o.Claim, o.Name, string(o.AuthMode), toStore(o.CreatedAt), o.Withdrawn, o.Version)
+			return b.Append(uint64(o.ID), o.Claim, o.Name, string(o.AuthMode), uint32(o.ReplayTolerance/time.Second), toStore(o.CreatedAt), o.Withdrawn, o.Version)
 		})
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"leadevents"
@@ -94,23 +96,39 @@ func newOrgSetAuth() *cobra.Command {
   api_key  Authorization: Bearer, with a key that has scope ingest (the default)
   hmac     ` + auth.SignatureHeader + `: sha256=…, the HMAC-SHA256 of the raw body under a signing key
 
-hmac needs an active signing key first, see ` + "`leadevents signing-key create`" + `. API keys
+With --replay-tolerance signatures must have a timestamp no further from the server's
+clock than that, so that what is captured on the way is worthless afterwards:
+
+  ` + auth.TimestampHeader + `: $NOW, ` + auth.SignatureHeader + `: v1=…, the HMAC-SHA256 of "$NOW.$BODY"
+
+It takes 10s to 1h, or 0 for off; left out, it stays as it is. Senders can sign so
+before it is turned on. hmac needs an active signing key first, see ` + "`leadevents signing-key create`" + `. API keys
 go on to work for everything that is no webhook.` + whichStores,
-		Example: "  leadevents org set-auth 42 hmac --config leadevents.yaml",
-		Args:    exactArgs("ORG", "api_key|hmac"),
+		Example: `  leadevents org set-auth 42 hmac --config leadevents.yaml
+  leadevents org set-auth 42 hmac --replay-tolerance 5m --config leadevents.yaml`,
+		Args: exactArgs("ORG", "api_key|hmac"),
 	}
 	a := addAdministration(cmd)
+	var tolerance time.Duration
+	cmd.Flags().DurationVar(&tolerance, "replay-tolerance", 0, "ask for signatures with a timestamp within `DURATION` of the server's clock, 10s to 1h; 0: do not")
 	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, args []string) error {
 		mode, err := auth.ParseMode(args[0])
 		if err != nil {
 			return invalid(cmd, err)
 		}
+		wanted := auth.WebhookSettings{AuthMode: mode}
+		if cmd.Flags().Changed("replay-tolerance") {
+			wanted.ReplayTolerance = &tolerance
+		}
 		return a.run(cmd, func(d *auth.Directory) error {
-			o, err := d.SetAuthMode(cmd.Context(), org, mode)
+			o, err := d.SetWebhooks(cmd.Context(), org, wanted)
 			if err != nil {
 				return err
 			}
 			explain(cmd, "Webhooks of organization %d (%s) are in %s mode.", o.ID, o.Name, o.AuthMode)
+			if o.ReplayTolerance != 0 {
+				explain(cmd, "Their signatures need a timestamp within %s of the server's clock (in hmac mode).", o.ReplayTolerance)
+			}
 			if a.json {
 				return printJSON(cmd.OutOrStdout(), o.Show())
 			}

@@ -24,6 +24,8 @@ const (
 type administered struct {
 	ID, Name, Key, Secret, Prefix, AuthMode, Warning string
 
+	ReplayToleranceSeconds *int
+
 	OrganizationID int
 	Scopes         []string
 	APIKey         struct{ ID, Key string }
@@ -255,6 +257,14 @@ func TestAdministrationIsRefusedInTheContractsOrder(t *testing.T) {
 		{"apiKey", "PUT", webhooksPath, `{}`, 400, "invalid_request", "authMode"},
 		{"apiKey", "PUT", webhooksPath, `null`, 400, "invalid_request", "must be a JSON object"},
 		{"apiKey", "PUT", webhooksPath, `{"authMode":"hmac"}`, 409, "conflict", "signing key"},
+		{"apiKey", "PUT", webhooksPath, `{"replayToleranceSeconds":60}`, 400, "invalid_request", "authMode"},
+		{"narrow", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":9}`, 400, "invalid_request", "0 (off), or whole seconds from 10 to 3600"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":-1}`, 400, "invalid_request", "10 to 3600"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":3601}`, 400, "invalid_request", "10 to 3600"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":9223372036854775807}`, 400, "invalid_request", "10 to 3600"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":60.5}`, 400, "invalid_request", "replayToleranceSeconds must be"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayToleranceSeconds":"60"}`, 400, "invalid_request", "replayToleranceSeconds must be"},
+		{"apiKey", "PUT", webhooksPath, `{"authMode":"api_key","replayTolerance":60}`, 400, "invalid_request", "replayTolerance is unknown"},
 		{"apiKey", "GET", organizationsPath, "", 401, "unauthenticated", "operator token"},
 		{"malformed", "POST", organizationsPath, "{", 401, "unauthenticated", "operator token"},
 		{"operator", "POST", organizationsPath, "{", 400, "invalid_json", "at byte 1"},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -33,10 +34,22 @@ func signature(secret auth.Secret) func(http.Header, []byte) {
 	}
 }
 
+// signatureAt signs as a sender does for an organization with replay protection.
+func signatureAt(secret auth.Secret, now func() time.Time) func(http.Header, []byte) {
+	return func(h http.Header, body []byte) {
+		timestamp := strconv.FormatInt(now().Unix(), 10)
+		mac := hmac.New(sha256.New, []byte(secret.Reveal()))
+		mac.Write([]byte(timestamp + "."))
+		mac.Write(body)
+		h.Set(auth.TimestampHeader, timestamp)
+		h.Set(auth.SignatureHeader, "v1="+hex.EncodeToString(mac.Sum(nil)))
+	}
+}
+
 // prove makes the organizations and gives the sender every credential that a
 // request may come with: apiKey (42), narrow (42, query alone),
 // ingestOnly (42), other (43's
-// key), hmac (43), badSignature,
+// key), hmac and hmacNow (43), badSignature,
 // second (45, all scopes), operator, revoked, expired, malformed, none.
 //
 // It gives s the master key that signing keys need, and migrates.
@@ -81,6 +94,7 @@ func prove(t *testing.T, s *configs.Settings, to *sender) {
 		t.Fatal(err)
 	}
 	to.credentials["hmac"] = signature(signing.Secret)
+	to.credentials["hmacNow"] = signatureAt(signing.Secret, time.Now)
 	to.credentials["badSignature"] = func(h http.Header, body []byte) {
 		h.Set(auth.SignatureHeader, "sha256="+hex.EncodeToString(make([]byte, sha256.Size)))
 	}

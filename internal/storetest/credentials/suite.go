@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 		old := records(7, "old")
 		changed := records(7, "changed")
 		changed.Organizations[0].AuthMode, changed.Organizations[0].Version = auth.ModeHMAC, 2
+		changed.Organizations[0].ReplayTolerance = time.Hour
 		changed.APIKeys[0].RevokedAt, changed.APIKeys[0].Version = revoked, 2
 		changed.SigningKeys[0].RevokedAt, changed.SigningKeys[0].Version, changed.SigningKeys[0].Sealed = revoked, 2, ""
 		put(t, s, changed)
