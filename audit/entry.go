@@ -18,6 +18,8 @@ const (
 	APIKeyRevoke       Action = "api_key.revoke"
 	SigningKeyCreate   Action = "signing_key.create"
 	SigningKeyRevoke   Action = "signing_key.revoke"
+	// SigningKeyReencrypt is a rotation of the master key, for each secret.
+	SigningKeyReencrypt Action = "signing_key.reencrypt"
 
 	AudienceCreate  Action = "audience.create"
 	AudienceReplace Action = "audience.replace"
@@ -33,7 +35,7 @@ const (
 // Actions lists them all.
 func Actions() []Action {
 	return []Action{
-		OrganizationCreate, WebhooksUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke,
+		OrganizationCreate, WebhooksUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke, SigningKeyReencrypt,
 		AudienceCreate, AudienceReplace, AudienceAppend, AudienceDelete,
 		SendDefine, SendFilter, SendMaterialize, SendExport,
 	}

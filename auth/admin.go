@@ -33,11 +33,18 @@ func checkName(field, name string) error {
 	return nil
 }
 
+// reencryptions is how many versions a change leaves free above the version it
+// changes. A rotation of the master key writes a record again with the next one; a
+// revocation at the same moment knows nothing of that and must win whatever is written
+// last, or a revoked key would be let in again.
+const reencryptions = 1000
+
 // version follows the version that a record has. Microseconds order the writes
-// of different processes well enough, and old+1 keeps the order right where a
-// clock is behind: without it a revocation could lose against the key it revokes.
+// of different processes well enough, and old+reencryptions keeps the order right
+// where a clock is behind: without it a revocation could lose against the key it
+// revokes.
 func (d *Directory) version(old uint64) uint64 {
-	return max(uint64(d.now().UnixMicro()), old+1)
+	return max(uint64(d.now().UnixMicro()), old+reencryptions)
 }
 
 // moment is now as it is stored.
@@ -54,15 +61,7 @@ func (d *Directory) write(ctx context.Context, org leadevents.OrgID, act audit.A
 // same record again does no harm, so it is tried three times, and old snapshots
 // are given up in any case.
 func (d *Directory) put(ctx context.Context, what string, put func(context.Context) error) error {
-	var err error
-	for range 3 {
-		attempt, cancel := context.WithTimeout(ctx, writeTimeout)
-		err = put(attempt)
-		cancel()
-		if err == nil || !sleep(ctx, retryGap) {
-			break
-		}
-	}
+	err := thrice(ctx, put)
 	d.wanted.Add(1)
 	d.Notify()
 	if d.cfg.Announce != nil {
@@ -72,6 +71,18 @@ func (d *Directory) put(ctx context.Context, what string, put func(context.Conte
 		return leadevents.Wrap(leadevents.Unavailable, err, "%s may or may not have been stored: look at the list before trying again", what)
 	}
 	return nil
+}
+
+func thrice(ctx context.Context, put func(context.Context) error) (err error) {
+	for range 3 {
+		attempt, cancel := context.WithTimeout(ctx, writeTimeout)
+		err = put(attempt)
+		cancel()
+		if err == nil || !sleep(ctx, retryGap) {
+			break
+		}
+	}
+	return err
 }
 
 // load reads one organization from the store itself: a change is judged by what

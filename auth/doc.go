@@ -52,5 +52,7 @@
 // API keys are kept as SHA-256; with 256 random bits in a key no slow hash is
 // needed. Signing secrets must be read again to verify, so they are encrypted by
 // AES-256-GCM under a master key from the settings, bound to their organization
-// and id. Both are shown once; [Secret] keeps them out of logs and errors.
+// and id. Another master key is brought in by [Directory.RotateMasterKey], record by
+// record, while every process decrypts with both. Keys and secrets are shown once;
+// [Secret] keeps them out of logs and errors.
 package auth

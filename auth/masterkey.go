@@ -64,8 +64,8 @@ func newMasterKey(key []byte) (MasterKey, error) {
 // ID names the key without revealing it; empty of the zero value.
 func (m MasterKey) ID() string { return m.id }
 
-// Keyring is the master key that encrypts, and older ones that still decrypt
-// (until every secret is encrypted anew). The zero value has none: then there
+// Keyring is the master key that encrypts, and others that decrypt too: older ones
+// until every secret is encrypted anew, and the next one before anything is. The zero value has none: then there
 // are no signing keys, and hmac mode is refused.
 type Keyring struct {
 	current MasterKey
@@ -73,9 +73,9 @@ type Keyring struct {
 }
 
 // NewKeyring encrypts with current and decrypts with all.
-func NewKeyring(current MasterKey, older ...MasterKey) Keyring {
+func NewKeyring(current MasterKey, others ...MasterKey) Keyring {
 	r := Keyring{current: current, byID: map[string]MasterKey{}}
-	for _, m := range append(older, current) {
+	for _, m := range append(others, current) {
 		if m.id != "" {
 			r.byID[m.id] = m
 		}

@@ -56,6 +56,8 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.Auth.UnusedAfter > s.Auth.FlushInterval,
 		"auth.unused_after is %s: it must be more than auth.flush_interval (%s), since the uses of a key are known so late",
 		s.Auth.UnusedAfter, s.Auth.FlushInterval)
+	rule(!s.MasterKey.IsZero() || s.OldMasterKey.IsZero() && s.NextMasterKey.IsZero(),
+		"master_key is empty, but old_master_key or next_master_key is set: they only decrypt, set the one that encrypts too")
 	rule(s.ClickHouse.TLS || s.ClickHouse.TLSCAFile == "",
 		"clickhouse.tls_ca_file is set, but clickhouse.tls is false: set it to true, or leave the file out")
 	rule(s.Redis.TLS || s.Redis.TLSCAFile == "",

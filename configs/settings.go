@@ -25,6 +25,8 @@ type Settings struct {
 	MasterKey auth.Secret `key:"master_key" form:"key32"`
 	// OldMasterKey still reads what was encrypted before MasterKey was changed.
 	OldMasterKey auth.Secret `key:"old_master_key" form:"key32"`
+	// NextMasterKey reads what others encrypt who have it as MasterKey already.
+	NextMasterKey auth.Secret `key:"next_master_key" form:"key32"`
 
 	HTTP       HTTP       `key:"http"`
 	ClickHouse ClickHouse `key:"clickhouse"`

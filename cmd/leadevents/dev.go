@@ -18,12 +18,15 @@ serves. When it is ready it prints how to send a first event, and writes where
 everything is to DIR/dev.json.
 
 Ctrl-C stops all three in order. A second start on the folder finds all data
-again, also after a crash; only one dev at a time can run on a folder.`,
+again, also after a crash; only one dev at a time can run on a folder. With
+--rotate-master-key a start makes another key for the stored signing secrets.`,
 		Example: `  leadevents dev
   leadevents dev --data-dir /var/tmp/try --listen 127.0.0.1:9999`,
 		Args: noArgs,
 	}
 	flags := addSettingsFlags(cmd).addListen(cmd)
+	var rotate bool
+	cmd.Flags().BoolVar(&rotate, "rotate-master-key", false, "make another master key for the folder, and encrypt the stored signing secrets anew")
 	cmd.Flags().StringVar(&dir, "data-dir", "./leadevents-data", "keep all files in `DIR`; made if need be")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if dir == "" { // "$UNSET": not the folder that happens to be the current one
@@ -38,7 +41,7 @@ again, also after a crash; only one dev at a time can run on a folder.`,
 			return err
 		}
 		app.LimitMemory(loaded.Settings)
-		return app.Dev(cmd.Context(), loaded.Settings, app.DevOptions{DataDir: dir, Out: cmd.OutOrStdout(), Log: log})
+		return app.Dev(cmd.Context(), loaded.Settings, app.DevOptions{DataDir: dir, Out: cmd.OutOrStdout(), Log: log, RotateMasterKey: rotate})
 	}
 	return cmd
 }

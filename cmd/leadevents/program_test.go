@@ -52,12 +52,18 @@ type devJSON struct {
 // startDev starts `dev` on a folder and waits until it is ready.
 func startDev(t *testing.T, dir string, environment ...string) *devProcess {
 	t.Helper()
+	return startDevWith(t, dir, nil, environment...)
+}
+
+// startDevWith is startDev with more flags.
+func startDevWith(t *testing.T, dir string, flags []string, environment ...string) *devProcess {
+	t.Helper()
 	library, err := embedded.FindLibrary("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &devProcess{t: t, dir: dir, stdout: &bytes.Buffer{}, ended: make(chan struct{})}
-	d.cmd = exec.Command(filepath.Join(storetest.Programs(t), "leadevents"), "dev", "--data-dir", dir, "--listen", "127.0.0.1:0")
+	d.cmd = exec.Command(filepath.Join(storetest.Programs(t), "leadevents"), append([]string{"dev", "--data-dir", dir, "--listen", "127.0.0.1:0"}, flags...)...)
 	d.cmd.Env = append(append(os.Environ(), embedded.LibraryVariable+"="+library), environment...)
 	log, err := os.OpenFile(dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

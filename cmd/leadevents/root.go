@@ -49,7 +49,7 @@ rejected.`,
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
 		newMaterialize(),
-		newOrg(), newKey(), newSigningKey(), newAudit(),
+		newOrg(), newKey(), newSigningKey(), newAudit(), newRotateMasterKey(),
 	)
 	root.SetHelpCommandGroupID("look")
 	return root

@@ -117,6 +117,7 @@ func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock
 	if tables.Level == Broken {
 		return all, now, nil
 	}
+	all = append(all, checkMasterKeys(ctx, s))
 	archive, err := examineLedger(ctx, s)
 	if err != nil {
 		return append(all, broken(err, clickHouseRemedy(err))...), now, nil

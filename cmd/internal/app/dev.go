@@ -23,6 +23,7 @@ import (
 // The files in dev's folder that are not a child's.
 const (
 	masterKeyFile     = "master-key"
+	oldMasterKeyFile  = "master-key.old" // while what is under it is encrypted anew
 	operatorTokenFile = "operator-token"
 	apiKeyFile        = "api-key"
 )
@@ -35,6 +36,8 @@ type DevOptions struct {
 	DataDir string // made if need be; one living dev at a time
 	Out     io.Writer
 	Log     *slog.Logger
+	// RotateMasterKey makes another master key for the folder.
+	RotateMasterKey bool
 }
 
 // dev is what `leadevents dev` runs.
@@ -82,6 +85,9 @@ func Dev(ctx context.Context, s configs.Settings, o DevOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.finishRotation(ctx, srv.credentials.Directory); err != nil {
+		return errors.Join(err, srv.listener.Close())
+	}
 	key, err := d.firstKey(ctx, srv.credentials.Directory)
 	if err != nil {
 		return errors.Join(err, srv.listener.Close())
@@ -120,7 +126,15 @@ func (d *dev) secrets() error {
 		}
 		s.OperatorToken = auth.NewSecret(token)
 	}
-	return d.masterKey()
+	if d.RotateMasterKey {
+		if err := d.beginRotation(); err != nil {
+			return err
+		}
+	}
+	if err := d.masterKey(); err != nil {
+		return err
+	}
+	return d.oldMasterKey()
 }
 
 // masterKey makes the folder's master key one that this dev decrypts with, since
@@ -129,20 +143,19 @@ func (d *dev) secrets() error {
 // folder's goes on as the old one.
 func (d *dev) masterKey() error {
 	s := &d.settings
-	text, err := os.ReadFile(d.folder.Path(masterKeyFile))
-	if errors.Is(err, os.ErrNotExist) {
+	kept, err := d.keptKey(masterKeyFile)
+	if err != nil {
+		return err
+	}
+	if kept.IsZero() {
 		if s.MasterKey.IsZero() {
 			s.MasterKey = auth.NewMasterKey()
 		}
 		return d.folder.WriteFile(masterKeyFile, []byte(s.MasterKey.Reveal()+"\n"))
 	}
-	if err != nil {
-		return fmt.Errorf("read the master key: %w", err)
-	}
-	kept := auth.NewSecret(strings.TrimSpace(string(text)))
 	key, err := auth.ParseMasterKey(kept)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", d.folder.Path(masterKeyFile), err)
+		return err
 	}
 	if s.MasterKey.IsZero() {
 		s.MasterKey = kept

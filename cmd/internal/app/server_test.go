@@ -326,6 +326,16 @@ func TestKeyring(t *testing.T) {
 	if _, err := keyring(s); err != nil {
 		t.Errorf("two master keys: %v", err)
 	}
+	s.NextMasterKey = auth.NewMasterKey()
+	ring, err := keyring(s)
+	if err != nil {
+		t.Errorf("three master keys: %v", err)
+	}
+	for _, text := range []auth.Secret{s.MasterKey, s.OldMasterKey, s.NextMasterKey} {
+		if key, err := auth.ParseMasterKey(text); err != nil || !ring.Has(key) {
+			t.Errorf("one of three does not decrypt: %v", err)
+		}
+	}
 	s.MasterKey = auth.NewSecret("short")
 	if _, err := keyring(s); err == nil || !strings.Contains(err.Error(), "master_key") {
 		t.Errorf("a short master key: %v", err)

@@ -158,14 +158,21 @@ func keyring(s configs.Settings) (auth.Keyring, error) {
 	if err != nil {
 		return auth.Keyring{}, fmt.Errorf("read master_key: %w", err)
 	}
-	if s.OldMasterKey.IsZero() {
-		return auth.NewKeyring(current), nil
+	var others []auth.MasterKey
+	for _, other := range []struct {
+		name string
+		text auth.Secret
+	}{{"old_master_key", s.OldMasterKey}, {"next_master_key", s.NextMasterKey}} {
+		if other.text.IsZero() {
+			continue
+		}
+		key, err := auth.ParseMasterKey(other.text)
+		if err != nil {
+			return auth.Keyring{}, fmt.Errorf("read %s: %w", other.name, err)
+		}
+		others = append(others, key)
 	}
-	old, err := auth.ParseMasterKey(s.OldMasterKey)
-	if err != nil {
-		return auth.Keyring{}, fmt.Errorf("read old_master_key: %w", err)
-	}
-	return auth.NewKeyring(current, old), nil
+	return auth.NewKeyring(current, others...), nil
 }
 
 // credentialConns: the directory has a pool of its own, so that "has anything
