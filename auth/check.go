@@ -115,12 +115,12 @@ func (d *Directory) signer(v *view, now time.Time, id leadevents.OrgID, named bo
 	if !named {
 		return nil, errors.New("the signature cannot be checked: no organizationId was found in the body")
 	}
-	var keys []*signingEntry
+	var asked *signers
 	org, ok := v.orgs[id]
 	if ok && org.mode == ModeHMAC {
-		keys = org.signing
+		asked = &org.signing
 	}
-	if s := signedBy(keys, d.decoy, signed, w.Body); s != nil {
+	if s := asked.signedBy(d.decoy, signed, w.Body); s != nil {
 		if err := org.fresh(signed, now); err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ type orgEntry struct {
 	// tolerance is how far a timestamp may lie from the clock where signatures must
 	// have one; zero where they need not.
 	tolerance time.Duration
-	signing   []*signingEntry // active ones, newest first
+	signing   signers
 }
 
 type keyEntry struct {
@@ -84,7 +84,7 @@ func (d *Directory) build(r Records) *view {
 				"organization", uint64(k.Org), "signingKey", k.ID, "reason", err)
 			continue
 		}
-		org.signing = append(org.signing, &signingEntry{id: k.ID, secret: secret, use: d.uses.of(k.Org, k.ID)})
+		org.signing.keys = append(org.signing.keys, &signingEntry{id: k.ID, secret: secret, use: d.uses.of(k.Org, k.ID)})
 	}
 	d.metrics.keys.Set(float64(len(v.keys)))
 	d.metrics.unreadable.Set(float64(v.unreadable))
