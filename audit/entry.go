@@ -14,6 +14,7 @@ type Action string
 const (
 	OrganizationCreate Action = "organization.create"
 	WebhooksUpdate     Action = "webhooks.update"
+	LimitsUpdate       Action = "limits.update"
 	APIKeyCreate       Action = "api_key.create"
 	APIKeyRevoke       Action = "api_key.revoke"
 	SigningKeyCreate   Action = "signing_key.create"
@@ -35,7 +36,7 @@ const (
 // Actions lists them all.
 func Actions() []Action {
 	return []Action{
-		OrganizationCreate, WebhooksUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke, SigningKeyReencrypt,
+		OrganizationCreate, WebhooksUpdate, LimitsUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke, SigningKeyReencrypt,
 		AudienceCreate, AudienceReplace, AudienceAppend, AudienceDelete,
 		SendDefine, SendFilter, SendMaterialize, SendExport,
 	}

@@ -74,6 +74,14 @@ var acts = []struct {
 			return err
 		},
 	},
+	{
+		action: audit.LimitsUpdate,
+		prior:  func(*testing.T, *process) string { return "" },
+		do: func(ctx context.Context, p *process, _ string) error {
+			_, err := p.SetLimits(ctx, 7, auth.LimitChanges{leadevents.RowsPerSecond: 5})
+			return err
+		},
+	},
 }
 
 // holds is everything of an organization that the store has, but for what only

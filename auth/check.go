@@ -11,7 +11,7 @@ import (
 // Key checks the Authorization header of a request that needs scope: every
 // endpoint but webhooks and the operator's. The errors are 401 unauthenticated
 // (no key, malformed, mistyped, unknown, revoked, expired), 403 forbidden (the
-// scope is missing) and 503 unavailable (credentials cannot be loaded).
+// scope is missing: the principal is told all the same) and 503 unavailable (credentials cannot be loaded).
 func (d *Directory) Key(ctx context.Context, authorization string, scope Scope) (Principal, error) {
 	k, err := d.authenticate(ctx, authorization)
 	if err != nil {
@@ -84,7 +84,7 @@ func (d *Directory) Webhook(ctx context.Context, w Webhook) (Principal, error) {
 	switch {
 	case signer != nil:
 		signer.use.add(now)
-		return Principal{Org: id, Mode: ModeHMAC, KeyID: signer.id, Scopes: Scopes(Ingest)}, nil
+		return Principal{Org: id, Mode: ModeHMAC, KeyID: signer.id, Scopes: Scopes(Ingest), Limits: v.orgs[id].limits}, nil
 	case key != nil && (!named || key.org.id != id):
 		return d.allowWebhook(key)
 	}
@@ -211,10 +211,12 @@ func (d *Directory) allowWebhook(k *keyEntry) (Principal, error) {
 	return d.allow(k, Ingest)
 }
 
+// allow asks for the scope. Who lacks it is known all the same, and limited.
 func (d *Directory) allow(k *keyEntry, scope Scope) (Principal, error) {
+	p := Principal{Org: k.org.id, Mode: ModeAPIKey, KeyID: k.id, Scopes: k.scopes, Limits: k.org.limits}
 	if !k.scopes.Has(scope) {
 		d.metrics.refusals.scope.Inc()
-		return Principal{}, leadevents.Errorf(leadevents.Forbidden, "the API key lacks the scope %s (it has %s)", scope, k.scopes)
+		return p, leadevents.Errorf(leadevents.Forbidden, "the API key lacks the scope %s (it has %s)", scope, k.scopes)
 	}
-	return Principal{Org: k.org.id, Mode: ModeAPIKey, KeyID: k.id, Scopes: k.scopes}, nil
+	return p, nil
 }

@@ -58,8 +58,11 @@ func TestKey(t *testing.T) {
 			if err == nil && (got.Org != 7 || got.Mode != auth.ModeAPIKey || !strings.Contains(c.header, "le_"+got.KeyID+"_") || !got.Scopes.Has(c.scope)) {
 				t.Errorf("principal %+v", got)
 			}
-			if err != nil && got != (auth.Principal{}) {
+			if c.want == "unauthenticated" && got != (auth.Principal{}) {
 				t.Errorf("an error and a principal: %+v", got)
+			}
+			if c.want == "forbidden" && got.Org != 7 {
+				t.Errorf("who is refused is not told: %+v", got)
 			}
 		})
 	}
@@ -152,7 +155,7 @@ func TestWebhookMatrix(t *testing.T) {
 
 		{"key, api_key mode", w.keyA, "", orgA, "ok", "", orgA},
 		{"another key, api_key mode", w.otherA, "", orgA, "ok", "", orgA},
-		{"key without scope ingest", w.narrowA, "", orgA, "forbidden", "lacks the scope ingest", 0},
+		{"key without scope ingest", w.narrowA, "", orgA, "forbidden", "lacks the scope ingest", orgA},
 		{"revoked key", w.revokedA, "", orgA, "unauthenticated", "revoked", 0},
 		{"malformed key", "Bearer x", "", orgA, "unauthenticated", "malformed", 0},
 		{"another organization's key goes on to its mismatch", w.keyB, "", orgA, "ok", "", orgB},
@@ -182,7 +185,7 @@ func TestWebhookMatrix(t *testing.T) {
 		{"both, api_key mode: a wrong signature is ignored", w.keyA, w.signX, orgA, "ok", "", orgA},
 		{"both, api_key mode: a malformed signature is ignored", w.keyA, w.junk, orgA, "ok", "", orgA},
 		{"both, api_key mode: a revoked key is not saved by the signature", w.revokedA, w.signA, orgA, "unauthenticated", "of the key beside it: the API key is revoked", 0},
-		{"both, api_key mode: key without scope ingest", w.narrowA, w.signA, orgA, "forbidden", "lacks the scope ingest", 0},
+		{"both, api_key mode: key without scope ingest", w.narrowA, w.signA, orgA, "forbidden", "lacks the scope ingest", orgA},
 		{"both, unknown organization: the key goes on to its mismatch", w.keyA, w.signA, orgX, "ok", "", orgA},
 		{"both, unknown organization, revoked key", w.revokedA, w.signA, orgX, "unauthenticated", "revoked", 0},
 		{"both, unknown organization, key of one in hmac mode", w.keyH, w.signH, orgX, "unauthenticated", "is in hmac mode", 0},

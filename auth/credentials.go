@@ -166,6 +166,7 @@ type Principal struct {
 	Mode   Mode   // how it was proved
 	KeyID  string // of the API key or the signing key
 	Scopes Scopes
+	Limits *leadevents.Limits // of the organization; nil without any
 }
 
 // String names the organization and the credential's id, for logs.

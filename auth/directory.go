@@ -13,6 +13,7 @@ import (
 
 	"leadevents"
 	"leadevents/audit"
+	"leadevents/internal/limits"
 )
 
 // Config bounds how old the credentials may be that a request is judged by.
@@ -36,6 +37,10 @@ type Config struct {
 	// Announce, if set, is called after every write, so that other processes may be
 	// told to Notify their Directory. It is bounded by itself, and may fail.
 	Announce func(context.Context)
+	// DefaultLimits hold for organizations that have none of their own.
+	DefaultLimits leadevents.Limits
+	// Limiter counts what is limited; without it nothing is.
+	Limiter *limits.Limiter
 }
 
 const (

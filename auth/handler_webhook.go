@@ -27,14 +27,19 @@ type ReceivedWebhook struct {
 	Principal Principal
 	Plain     []byte // the body, decompressed
 
+	directory *Directory
+	c         *fiber.Ctx
 	body      *httpserver.Body
 	forbidden error // the scope is missing: told last
+	placed    bool  // it has a place for its body
 }
 
 // ReceiveWebhook reads a webhook's body and finds out who sent it, in the
 // contract's order: 415 and 413 (before it, httpserver.Precheck), 401; the caller
 // then decodes (400) and asks Check (403). With an API key 401 is decided before
-// the body is read, and a missing scope too, but that is told last.
+// the body is read, and a missing scope too, but that is told last. The limits of the
+// organization come between 401 and 400: of what is wrong by Refused, else by Admit,
+// which the caller asks before it stores anything.
 func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *ReceivedWebhook, err error) {
 	ctx := httpserver.Context(c)
 	request := Webhook{
@@ -42,7 +47,7 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 		Signature:     c.Get(SignatureHeader),
 		Timestamp:     c.Get(TimestampHeader),
 	}
-	w := &ReceivedWebhook{}
+	w := &ReceivedWebhook{directory: d, c: c}
 	authenticate := func() (err error) {
 		w.Principal, err = d.Webhook(ctx, request)
 		if err != nil && leadevents.KindOf(err) == leadevents.Forbidden {
@@ -54,17 +59,21 @@ func (d *Directory) ReceiveWebhook(c *fiber.Ctx, rules WebhookRules) (_ *Receive
 		if err := authenticate(); err != nil {
 			return nil, err
 		}
+		if err := w.admitLarge(); err != nil {
+			return nil, err
+		}
 	} else if err := d.hopeless(ctx, request); err != nil {
-		return nil, err
-	}
-	if w.body, err = httpserver.ReadBody(c, MaxWebhookBytes); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			w.Release()
+			err = w.Refused(err)
 		}
 	}()
+	if w.body, err = httpserver.ReadBody(c, MaxWebhookBytes); err != nil {
+		return nil, err
+	}
 	if rules.Admit != nil {
 		if err := rules.Admit(w.body); err != nil {
 			return nil, err
@@ -132,4 +141,8 @@ func (w *ReceivedWebhook) Check(org leadevents.OrgID) error {
 }
 
 // Release gives the body's memory back; Plain and Raw are not to be used after it.
-func (w *ReceivedWebhook) Release() { w.body.Release() }
+func (w *ReceivedWebhook) Release() {
+	if w.body != nil {
+		w.body.Release()
+	}
+}

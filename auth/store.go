@@ -17,7 +17,7 @@ type Store interface {
 	audit.Store
 
 	// Stamp is a number that differs after any write of an organization, an API
-	// key or a signing key (and may differ without one). It is cheap.
+	// key, a signing key or a limit (and may differ without one). It is cheap.
 	Stamp(ctx context.Context) (uint64, error)
 	// LoadAll reads every organization and credential, revoked ones included,
 	// withdrawn claims excluded.
@@ -28,6 +28,8 @@ type Store interface {
 	PutOrganization(ctx context.Context, o Organization) error
 	PutAPIKey(ctx context.Context, k APIKey) error
 	PutSigningKey(ctx context.Context, k SigningKey) error
+	// PutLimits writes limits of one organization, all of them or none.
+	PutLimits(ctx context.Context, limits []OrganizationLimit) error
 
 	// AddUses adds to the use counts and moves the last uses forward.
 	AddUses(ctx context.Context, uses []Use) error
@@ -42,6 +44,7 @@ type Records struct {
 	Organizations []Organization
 	APIKeys       []APIKey
 	SigningKeys   []SigningKey
+	Limits        []OrganizationLimit
 }
 
 // Use is how often a key was used (a difference for AddUses, a sum from Uses)

@@ -27,6 +27,7 @@ type orgEntry struct {
 	// have one; zero where they need not.
 	tolerance time.Duration
 	signing   signers
+	limits    *leadevents.Limits // nil: none
 }
 
 type keyEntry struct {
@@ -50,11 +51,12 @@ func (d *Directory) build(r Records) *view {
 		orgs: make(map[leadevents.OrgID]*orgEntry, len(r.Organizations)),
 		keys: make(map[[32]byte]*keyEntry, len(r.APIKeys)),
 	}
+	limits := d.limitsByOrg(r.Limits)
 	for _, o := range r.Organizations {
 		if known, ok := v.orgs[o.ID]; ok && !olderClaim(o, known.claim) {
 			continue
 		}
-		v.orgs[o.ID] = &orgEntry{id: o.ID, mode: o.AuthMode, claim: o, tolerance: o.ReplayTolerance}
+		v.orgs[o.ID] = &orgEntry{id: o.ID, mode: o.AuthMode, claim: o, tolerance: o.ReplayTolerance, limits: limits(o.ID)}
 	}
 	// A credential whose organization is not there is nobody's: left out.
 	for _, k := range r.APIKeys {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leadevents"
+	"leadevents/audit"
 	"leadevents/auth"
 )
 
@@ -104,6 +105,12 @@ func (s *shelf) PutAPIKey(_ context.Context, k auth.APIKey) error {
 
 func (s *shelf) PutSigningKey(_ context.Context, k auth.SigningKey) error {
 	return s.write(func() { s.records.SigningKeys = append(s.records.SigningKeys, k) })
+}
+
+func (s *shelf) AppendAudit(context.Context, leadevents.OrgID, audit.Entry) error { return nil }
+
+func (s *shelf) PutLimits(_ context.Context, limits []auth.OrganizationLimit) error {
+	return s.write(func() { s.records.Limits = append(s.records.Limits, limits...) })
 }
 
 func (s *shelf) AddUses(context.Context, []auth.Use) error                  { return nil }

@@ -74,6 +74,12 @@ func (db *DB) Audiences(ctx context.Context, org leadevents.OrgID, after string,
 	}
 }
 
+// CountAudiences counts an organization's audiences.
+func (db *DB) CountAudiences(ctx context.Context, org leadevents.OrgID) (n uint64, err error) {
+	err = db.stream(ctx, "audiences_count", clickhouse.Parameters{"organization": org.String()}, func(rows driver.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
 // scanCommit reads the columns that audience_log selects, and what stands before
 // them.
 func scanCommit(rows driver.Rows, before ...any) (id string, c leadevents.AudienceCommit, err error) {

@@ -100,6 +100,9 @@ func (c *Credentials) load(ctx context.Context, org leadevents.OrgID) (r auth.Re
 	if err != nil {
 		return auth.Records{}, err
 	}
+	if r.Limits, err = c.loadLimits(ctx, org); err != nil {
+		return auth.Records{}, err
+	}
 	return r, nil
 }
 

@@ -206,6 +206,7 @@ func TestCredentialsOfASilentStoreAreUnavailable(t *testing.T) {
 		"PutOrganization": func(ctx context.Context) error { return c.PutOrganization(ctx, auth.Organization{ID: 7}) },
 		"PutAPIKey":       func(ctx context.Context) error { return c.PutAPIKey(ctx, auth.APIKey{Org: 7}) },
 		"PutSigningKey":   func(ctx context.Context) error { return c.PutSigningKey(ctx, auth.SigningKey{Org: 7}) },
+		"PutLimits":       func(ctx context.Context) error { return c.PutLimits(ctx, []auth.OrganizationLimit{{Org: 7}}) },
 		"AddUses":         func(ctx context.Context) error { return c.AddUses(ctx, []auth.Use{{Org: 7}}) },
 	} {
 		calls.Go(func() {

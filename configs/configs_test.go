@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
+	"leadevents"
 	"leadevents/auth"
 )
 
@@ -415,6 +416,26 @@ func TestParseBytes(t *testing.T) {
 	for _, b := range []Bytes{0, 1, 1023, 1024, 1536, 192 << 20, 1 << 40} {
 		if back, err := ParseBytes(b.String()); err != nil || back != b {
 			t.Errorf("%d prints as %q and reads as %d, %v", int64(b), b, int64(back), err)
+		}
+	}
+}
+
+// The settings and the limits of an organization have the same names and bounds.
+func TestLimitsAreThoseOfOrganizations(t *testing.T) {
+	clean(t)
+	for _, limit := range leadevents.AllLimits() {
+		key := "limits." + limit.Setting()
+		loaded, err := Load(Options{Flags: map[string]string{key: fmt.Sprint(limit.Most())}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := leadevents.Limits{}
+		want[limit] = limit.Most()
+		if got := loaded.Limits.Defaults(); got != want {
+			t.Errorf("%s is %v", key, got)
+		}
+		if _, err := Load(Options{Flags: map[string]string{key: fmt.Sprint(limit.Most() + 1)}}); err == nil {
+			t.Errorf("%s may be more than %d", key, limit.Most())
 		}
 	}
 }

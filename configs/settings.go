@@ -3,6 +3,7 @@ package configs
 import (
 	"time"
 
+	"leadevents"
 	"leadevents/auth"
 )
 
@@ -34,6 +35,7 @@ type Settings struct {
 	Ledger     Ledger     `key:"ledger"`
 	Ingest     Ingest     `key:"ingest"`
 	Auth       Auth       `key:"auth"`
+	Limits     Limits     `key:"limits"`
 	Audiences  Audiences  `key:"audiences"`
 	Filters    Filters    `key:"filters"`
 	Sends      Sends      `key:"sends"`
@@ -199,6 +201,34 @@ type Auth struct {
 	// UnusedAfter is for how long a key must not have been used until lists show it
 	// as safe to revoke; 30 days.
 	UnusedAfter time.Duration `key:"unused_after" default:"720h" range:"1s..8760h"`
+}
+
+// Limits is what each organization may do that has no limits of its own; 0 is no limit.
+// The ranges are those of leadevents.Limit.
+type Limits struct {
+	// RequestsPerSecond counts all requests with a credential of the organization.
+	RequestsPerSecond int `key:"requests_per_second" default:"0" range:"0..1000000"`
+	// RowsPerSecond counts the rows of ingest calls and audience uploads.
+	RowsPerSecond int `key:"rows_per_second" default:"0" range:"0..10000000"`
+	// BodiesInFlight is how many requests with a body are handled at once.
+	BodiesInFlight int `key:"bodies_in_flight" default:"0" range:"0..100000"`
+	// ConcurrentExports is how many streamed results are read at once.
+	ConcurrentExports int `key:"concurrent_exports" default:"0" range:"0..100000"`
+	// StoredAudiences is how many audiences there may be.
+	StoredAudiences int `key:"stored_audiences" default:"0" range:"0..1000000"`
+	// Timeout is how long Redis is waited for until this process counts for itself.
+	Timeout time.Duration `key:"timeout" default:"100ms" range:"10ms..5s"`
+}
+
+// Defaults is them as the vocabulary has them.
+func (l Limits) Defaults() leadevents.Limits {
+	return leadevents.Limits{
+		leadevents.RequestsPerSecond: l.RequestsPerSecond,
+		leadevents.RowsPerSecond:     l.RowsPerSecond,
+		leadevents.BodiesInFlight:    l.BodiesInFlight,
+		leadevents.ConcurrentExports: l.ConcurrentExports,
+		leadevents.StoredAudiences:   l.StoredAudiences,
+	}
 }
 
 // Audiences bounds the uploads of audiences.

@@ -51,7 +51,8 @@ type resultJSON struct {
 }
 
 // leadEvents checks in the contract's order: 415, 413 and 401 when the webhook is
-// received, 400 here, 403 last.
+// received, 400 here, 403 last. All that the organization's limits count is asked for
+// in one question when its rows are known, before anything is stored.
 func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	// Without ClickHouse there are no credentials to judge by, and waiting for them
 	// would not help. Whatever is decided without a store is decided first: a dead
@@ -91,21 +92,48 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	decoded, err := decoder.Decode(plain)
 	timer()
 	if err != nil {
-		return err
+		return received.Refused(err)
 	}
 	pass.decoded(len(decoded.Rejects))
-	dryRun, err := flag(c, "dryRun")
+	call, err := asCall(c, received, decoded)
+	if err != nil {
+		return received.Refused(err)
+	}
+	if err := received.Admit(call.Received); err != nil {
+		return err
+	}
+	result, err := h.ingester.Submit(ctx, call)
 	if err != nil {
 		return err
+	}
+	answer := resultJSON{
+		Status: "accepted", Received: result.Received, Inserted: result.Inserted,
+		Duplicates: result.Duplicates, Rejected: result.Rejected,
+		Rejects: make([]leadevents.ShownReject, len(result.Rejects)), DryRun: call.DryRun,
+	}
+	if result.Batch != 0 {
+		answer.Batch = result.Batch.String()
+	}
+	for i := range result.Rejects {
+		answer.Rejects[i] = result.Rejects[i].Show()
+	}
+	return c.JSON(answer)
+}
+
+// asCall is the call that a body and its headers make: 400, and 403 last.
+func asCall(c *fiber.Ctx, received *auth.ReceivedWebhook, decoded *Request) (*Call, error) {
+	dryRun, err := flag(c, "dryRun")
+	if err != nil {
+		return nil, err
 	}
 	key := ""
 	if !dryRun { // a dry run ignores it
 		if key, err = idempotencyKey(c); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := received.Check(decoded.Org); err != nil {
-		return err
+		return nil, err
 	}
 	call := &Call{
 		Org: decoded.Org, EventType: decoded.EventType, Received: decoded.Received,
@@ -116,22 +144,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		sum := sha256.Sum256(received.Raw())
 		copy(call.BodyHash[:], sum[:])
 	}
-	result, err := h.ingester.Submit(ctx, call)
-	if err != nil {
-		return err
-	}
-	answer := resultJSON{
-		Status: "accepted", Received: result.Received, Inserted: result.Inserted,
-		Duplicates: result.Duplicates, Rejected: result.Rejected,
-		Rejects: make([]leadevents.ShownReject, len(result.Rejects)), DryRun: dryRun,
-	}
-	if result.Batch != 0 {
-		answer.Batch = result.Batch.String()
-	}
-	for i := range result.Rejects {
-		answer.Rejects[i] = result.Rejects[i].Show()
-	}
-	return c.JSON(answer)
+	return call, nil
 }
 
 // flag reads a boolean of the query string.

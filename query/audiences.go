@@ -21,6 +21,8 @@ type AudienceStore interface {
 	AudienceLog(ctx context.Context, org leadevents.OrgID, audienceID string) (leadevents.AudienceLog, error)
 	// Audiences lists audiences by id, those after the given one, at most limit.
 	Audiences(ctx context.Context, org leadevents.OrgID, after string, limit int) ([]leadevents.Audience, error)
+	// CountAudiences counts them.
+	CountAudiences(ctx context.Context, org leadevents.OrgID) (uint64, error)
 	// StageLeads stores a piece of an upload, where nobody sees it. Sending it
 	// again changes nothing.
 	StageLeads(ctx context.Context, org leadevents.OrgID, layer leadevents.Layer, piece *leadevents.LeadPiece) error
@@ -47,10 +49,11 @@ type Locks interface {
 
 // AudienceConfig is what Audiences needs to be told.
 type AudienceConfig struct {
-	MaxUploads    int           // uploads at once
-	InsertTimeout time.Duration // one piece of an upload
-	FinishTimeout time.Duration // what comes when all of an upload has arrived
-	Evaluation    time.Duration // the longest that an evaluation reads an audience
+	MaxUploads    int                // uploads at once
+	InsertTimeout time.Duration      // one piece of an upload
+	FinishTimeout time.Duration      // what comes when all of an upload has arrived
+	Evaluation    time.Duration      // the longest that an evaluation reads an audience
+	Refused       prometheus.Counter // of audiences for which there is no room; may be nil
 	Logger        *slog.Logger
 	Metrics       prometheus.Registerer
 }

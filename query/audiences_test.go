@@ -18,7 +18,7 @@ func TestUploadsReplaceAndAdd(t *testing.T) {
 	a := w.process(nil, nil)
 	step := func(replace bool, u *rows, want, content string) {
 		t.Helper()
-		got, err := a.Upload(t.Context(), org, "x", u, replace)
+		got, err := a.Upload(t.Context(), org, "x", u, replace, 0)
 		if err != nil || told(got) != want || w.content("x") != content {
 			t.Errorf("%s, %v: %s; want %s, %s", told(got), err, w.content("x"), want, content)
 		}
@@ -78,7 +78,7 @@ func TestAnUploadOfManyPieces(t *testing.T) {
 		}
 	}
 	up := &rows{n: len(order), row: func(i int) (int, string) { return order[i], fmt.Sprint(i) }}
-	got, err := a.Upload(t.Context(), org, "x", up, true)
+	got, err := a.Upload(t.Context(), org, "x", up, true, 0)
 	if err != nil || told(got) != "360000=120000+240000+0" {
 		t.Fatalf("%s, %v", told(got), err)
 	}
@@ -92,7 +92,7 @@ func TestAnUploadOfManyPieces(t *testing.T) {
 		}
 	}
 	// More than are looked for one by one, half of them new.
-	got, err = a.Upload(t.Context(), org, "x", &rows{n: leads, row: func(i int) (int, string) { return i + leads/2, "" }}, false)
+	got, err = a.Upload(t.Context(), org, "x", &rows{n: leads, row: func(i int) (int, string) { return i + leads/2, "" }}, false, 0)
 	if err != nil || told(got) != "120000=60000+60000+0" {
 		t.Errorf("%s, %v", told(got), err)
 	}
@@ -108,7 +108,7 @@ func TestTheFirst50RejectsAreShown(t *testing.T) {
 			return i, strings.Repeat("é", 257)
 		}
 		return i, strings.Repeat("é", 256)
-	}}, true)
+	}}, true, 0)
 	if err != nil || told(got) != "200=66+0+134" || len(got.Rejects) != 50 {
 		t.Fatalf("%s, %d shown, %v", told(got), len(got.Rejects), err)
 	}
@@ -124,7 +124,7 @@ func TestTheFirst50RejectsAreShown(t *testing.T) {
 // itself is unknown, all of it or nothing.
 func TestAnUploadThatFailsChangesNothing(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.process(nil, nil).Upload(t.Context(), org, "x", numbers("old", 1, 2), true); err != nil {
+	if _, err := w.process(nil, nil).Upload(t.Context(), org, "x", numbers("old", 1, 2), true, 0); err != nil {
 		t.Fatal(err)
 	}
 	const old, all = "15550000001:old 15550000002:old", "15550000003:new"
@@ -151,7 +151,7 @@ func TestAnUploadThatFailsChangesNothing(t *testing.T) {
 			for _, replace := range []bool{true, false} {
 				up := numbers("new", 3)
 				up.end = tc.end
-				if got, err := a.Upload(t.Context(), org, "x", up, replace); !errors.Is(err, tc.want) {
+				if got, err := a.Upload(t.Context(), org, "x", up, replace, 0); !errors.Is(err, tc.want) {
 					t.Errorf("replace %v: %+v, %v", replace, got, err)
 				}
 				if got := w.content("x"); got != old {
@@ -164,14 +164,14 @@ func TestAnUploadThatFailsChangesNothing(t *testing.T) {
 		a := w.process(func(s query.AudienceStore) query.AudienceStore {
 			return &broken{s, func(step string) (bool, bool) { return false, step == "commit" }}
 		}, nil)
-		if _, err := a.Upload(t.Context(), org, "x", numbers("new", 3), true); !errors.Is(err, errBroken) {
+		if _, err := a.Upload(t.Context(), org, "x", numbers("new", 3), true, 0); !errors.Is(err, errBroken) {
 			t.Error(err)
 		}
 		if got := w.content("x"); got != all {
 			t.Errorf("the audience is %s", got)
 		}
 		// Sent again, as the 503 says.
-		if got, err := w.process(nil, nil).Upload(t.Context(), org, "x", numbers("new", 3), true); err != nil || told(got) != "1=1+0+0" || w.content("x") != all {
+		if got, err := w.process(nil, nil).Upload(t.Context(), org, "x", numbers("new", 3), true, 0); err != nil || told(got) != "1=1+0+0" || w.content("x") != all {
 			t.Errorf("%s, %v: %s", told(got), err, w.content("x"))
 		}
 	})
@@ -184,7 +184,7 @@ func TestAPieceIsSentAgain(t *testing.T) {
 	a := w.process(func(s query.AudienceStore) query.AudienceStore {
 		return &broken{s, func(step string) (bool, bool) { return false, step == "stage" && calls.Add(1)%2 == 1 }}
 	}, nil)
-	got, err := a.Upload(t.Context(), org, "x", numbers("a", 1, 2, 1), true)
+	got, err := a.Upload(t.Context(), org, "x", numbers("a", 1, 2, 1), true, 0)
 	if err != nil || told(got) != "3=2+1+0" || calls.Load() != 2 || w.content("x") != "15550000001:a 15550000002:a" {
 		t.Errorf("%s, %v, %d calls: %s", told(got), err, calls.Load(), w.content("x"))
 	}
@@ -202,7 +202,7 @@ func TestTwoProcessesAddAtOnce(t *testing.T) {
 		clients.Go(func() {
 			for round := range 12 {
 				from := 10*round + 5*client
-				got, err := processes[client%2].Upload(t.Context(), org, "x", numbers("a", between(from, from+20)...), false)
+				got, err := processes[client%2].Upload(t.Context(), org, "x", numbers("a", between(from, from+20)...), false, 0)
 				if err != nil {
 					t.Error(err)
 				}
@@ -227,7 +227,7 @@ func TestWithoutLocksNoAdditionIsLost(t *testing.T) {
 		var clients sync.WaitGroup
 		for client, a := range processes {
 			clients.Go(func() {
-				if _, err := a.Upload(t.Context(), org, "x", numbers("replace", client), client != 1); err != nil {
+				if _, err := a.Upload(t.Context(), org, "x", numbers("replace", client), client != 1, 0); err != nil {
 					t.Error(err)
 				}
 				if client == 2 {
@@ -243,7 +243,7 @@ func TestWithoutLocksNoAdditionIsLost(t *testing.T) {
 			clients.Go(func() {
 				for i := range 15 { // 45 layers: merges, too, meet
 					from := 1000 + 10*i + client
-					if _, err := a.Upload(t.Context(), org, "x", numbers("added", from, from+1), false); err != nil {
+					if _, err := a.Upload(t.Context(), org, "x", numbers("added", from, from+1), false, 0); err != nil {
 						t.Error(err)
 					}
 				}
@@ -269,13 +269,13 @@ func TestWithoutLocksNoAdditionIsLost(t *testing.T) {
 func TestManySmallAdditionsAreMergedAndChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	a := w.process(nil, nil)
-	if _, err := a.Upload(t.Context(), org, "x", numbers("base", between(0, 500)...), true); err != nil {
+	if _, err := a.Upload(t.Context(), org, "x", numbers("base", between(0, 500)...), true, 0); err != nil {
 		t.Fatal(err)
 	}
 	most := 0
 	for i := range 100 {
 		n := 500 + i
-		if got, err := a.Upload(t.Context(), org, "x", numbers(fmt.Sprint("added ", n), n-1, n), false); err != nil || told(got) != "2=1+1+0" {
+		if got, err := a.Upload(t.Context(), org, "x", numbers(fmt.Sprint("added ", n), n-1, n), false, 0); err != nil || told(got) != "2=1+1+0" {
 			t.Fatalf("%s, %v", told(got), err)
 		}
 		layers, _, err := w.db.AudienceLayers(t.Context(), org, "x")
@@ -321,7 +321,7 @@ func TestAMergeThatFailsIsTriedAgain(t *testing.T) {
 		return &broken{s, func(step string) (bool, bool) { return step == "merge" && broke.CompareAndSwap(false, true), false }}
 	}, nil)
 	for n := range 40 {
-		if _, err := a.Upload(t.Context(), org, "x", numbers("a", n), false); err != nil {
+		if _, err := a.Upload(t.Context(), org, "x", numbers("a", n), false, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -377,10 +377,10 @@ func TestAReaderSeesOnlyWholeVersions(t *testing.T) {
 	})
 	for version := 1; version <= versions; version++ {
 		id := fmt.Sprintf("v%d", version)
-		if _, err := writer.Upload(t.Context(), org, "x", numbers(id, between(0, size+version)...), true); err != nil {
+		if _, err := writer.Upload(t.Context(), org, "x", numbers(id, between(0, size+version)...), true, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := second.Upload(t.Context(), org, "x", numbers(id, between(size, 2*size+version)...), false); err != nil {
+		if _, err := second.Upload(t.Context(), org, "x", numbers(id, between(size, 2*size+version)...), false, 0); err != nil {
 			t.Fatal(err)
 		}
 		if version%5 == 0 && version < versions {

@@ -65,7 +65,10 @@ func (a *Audiences) Enter() (leave func(), err error) {
 // Whatever ends an upload before 3, a cut connection, a bad row, a crash, changes
 // nothing: what is left behind is dropped at once, or by a sweep a day later. After
 // an error of 3 the audience has changed or not, and nothing in between.
-func (a *Audiences) Upload(ctx context.Context, org leadevents.OrgID, id string, rows upload.Reader, replace bool) (Uploaded, error) {
+//
+// most is how many audiences the organization may have, 0 without a limit: a new one
+// beyond it is a 409.
+func (a *Audiences) Upload(ctx context.Context, org leadevents.OrgID, id string, rows upload.Reader, replace bool, most int) (Uploaded, error) {
 	layer := leadevents.NewLayer()
 	result, accepted, err := a.stage(ctx, org, layer, rows)
 	if accepted > 0 {
@@ -73,9 +76,9 @@ func (a *Audiences) Upload(ctx context.Context, org leadevents.OrgID, id string,
 	}
 	if err == nil {
 		if replace {
-			result.Stored, err = a.replace(ctx, org, id, layer, accepted)
+			result.Stored, err = a.replace(ctx, org, id, layer, accepted, most)
 		} else {
-			result.Stored, err = a.add(ctx, org, id, layer, accepted)
+			result.Stored, err = a.add(ctx, org, id, layer, accepted, most)
 		}
 	}
 	if err == nil {
@@ -194,19 +197,15 @@ func (a *Audiences) storePiece(ctx context.Context, org leadevents.OrgID, layer 
 
 // replace makes the layer the audience. The layer does not depend on what is
 // there, so it is made before the audience's turn comes.
-func (a *Audiences) replace(ctx context.Context, org leadevents.OrgID, id string, layer leadevents.Layer, rows uint64) (leads uint64, err error) {
+func (a *Audiences) replace(ctx context.Context, org leadevents.OrgID, id string, layer leadevents.Layer, rows uint64, most int) (leads uint64, err error) {
 	finishing, cancel := context.WithTimeout(ctx, a.cfg.FinishTimeout)
 	defer cancel()
 	if leads, err = a.finish(finishing, org, layer, rows, nil); err != nil {
 		return 0, err
 	}
 	err = a.commit(ctx, org, id, func(ctx context.Context, log leadevents.AudienceLog) error {
-		before, exists := log.Audience(id)
-		act := audit.Act{Action: audit.AudienceReplace, Object: id, Detail: audit.Detail{"leads": leads, "before": before.Leads}}
-		if !exists {
-			act.Action = audit.AudienceCreate
-		}
-		return a.record(ctx, org, id, act, leadevents.AudienceCommit{
+		before, _ := log.Audience(id)
+		return a.commitTo(ctx, org, id, log, most, audit.AudienceReplace, leadevents.AudienceCommit{
 			Sequence: log.Next(), Layer: layer, Replaces: true, Leads: leads, Since: before.CreatedAt,
 		})
 	})
@@ -214,7 +213,7 @@ func (a *Audiences) replace(ctx context.Context, org leadevents.OrgID, id string
 }
 
 // add makes the layer a part of the audience, which may not exist yet.
-func (a *Audiences) add(ctx context.Context, org leadevents.OrgID, id string, layer leadevents.Layer, rows uint64) (leads uint64, err error) {
+func (a *Audiences) add(ctx context.Context, org leadevents.OrgID, id string, layer leadevents.Layer, rows uint64, most int) (leads uint64, err error) {
 	err = a.commit(ctx, org, id, func(ctx context.Context, log leadevents.AudienceLog) error {
 		others, exists := log.Layers()
 		if leads, err = a.finish(ctx, org, layer, rows, others); err != nil {
@@ -224,11 +223,7 @@ func (a *Audiences) add(ctx context.Context, org leadevents.OrgID, id string, la
 			return nil
 		}
 		before, _ := log.Audience(id)
-		act := audit.Act{Action: audit.AudienceAppend, Object: id, Detail: audit.Detail{"leads": leads, "before": before.Leads}}
-		if !exists {
-			act.Action = audit.AudienceCreate
-		}
-		err := a.record(ctx, org, id, act, leadevents.AudienceCommit{
+		err := a.commitTo(ctx, org, id, log, most, audit.AudienceAppend, leadevents.AudienceCommit{
 			Sequence: log.Next(), Layer: layer, Base: log.Base(), Leads: leads, Since: before.CreatedAt,
 		})
 		if err != nil {

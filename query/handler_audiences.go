@@ -6,6 +6,7 @@ import (
 	"leadevents"
 	"leadevents/auth"
 	"leadevents/internal/httpserver"
+	"leadevents/internal/limits"
 	"leadevents/query/audience"
 	"leadevents/query/upload"
 )
@@ -56,7 +57,12 @@ type uploadedJSON struct {
 // named reads who asks, and for which audience, in the contract's order: 401,
 // 400, 403.
 func (h *AudienceHandler) named(c *fiber.Ctx) (by auth.Asker, id string, err error) {
-	if by, err = h.directory.Asks(c, auth.Campaigns); err != nil {
+	return h.namedFor(c, limits.Want{})
+}
+
+// namedFor is named of what wants more of the organization's limits than a request.
+func (h *AudienceHandler) namedFor(c *fiber.Ctx, want limits.Want) (by auth.Asker, id string, err error) {
+	if by, err = h.directory.AsksFor(c, auth.Campaigns, want); err != nil {
 		return by, "", err
 	}
 	if id, err = httpserver.Param(c, "audienceId"); err != nil {
@@ -137,8 +143,15 @@ func (h *AudienceHandler) upload(c *fiber.Ctx, replace bool) error {
 	if err != nil {
 		return err
 	}
-	by, id, err := h.named(c)
+	by, id, err := h.namedFor(c, limits.Want{Rows: limits.SomeRows})
 	if err != nil {
+		return err
+	}
+	ctx, most := httpserver.Context(c), 0
+	if by.Limits != nil {
+		most = by.Limits[leadevents.StoredAudiences]
+	}
+	if err := h.audiences.RoomFor(ctx, by.Org, id, most); err != nil {
 		return err
 	}
 	leave, err := h.audiences.Enter()
@@ -155,7 +168,12 @@ func (h *AudienceHandler) upload(c *fiber.Ctx, replace bool) error {
 	if err != nil {
 		return err
 	}
-	result, err := h.audiences.Upload(by.Acting(httpserver.Context(c)), by.Org, id, rows, replace)
+	if by.Limits != nil {
+		metered := &meter{Reader: rows, charge: func(n int) { h.directory.Charge(ctx, by, n) }}
+		defer metered.end() // of an upload that is given up
+		rows = metered
+	}
+	result, err := h.audiences.Upload(by.Acting(ctx), by.Org, id, rows, replace, most)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"leadevents"
 	"leadevents/auth"
 	"leadevents/internal/httpserver"
+	"leadevents/internal/limits"
 	"leadevents/query/audience"
 )
 
@@ -48,7 +49,12 @@ func (h *SendHandler) Register(router fiber.Router) {
 
 // ofSend reads who asks, and about which send, in the contract's order: 401, 400.
 func (h *SendHandler) ofSend(c *fiber.Ctx, names ...string) (by auth.Asker, id string, err error) {
-	if by, err = h.directory.Asks(c, auth.Campaigns, names...); err != nil {
+	return h.ofSendFor(c, limits.Want{}, names...)
+}
+
+// ofSendFor is ofSend of what wants more of the organization's limits than a request.
+func (h *SendHandler) ofSendFor(c *fiber.Ctx, want limits.Want, names ...string) (by auth.Asker, id string, err error) {
+	if by, err = h.directory.AsksFor(c, auth.Campaigns, want, names...); err != nil {
 		return by, "", err
 	}
 	if id, err = httpserver.Param(c, "sendId"); err == nil {
@@ -179,7 +185,7 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 }
 
 func (h *SendHandler) leads(c *fiber.Ctx) error {
-	by, id, err := h.ofSend(c, "format")
+	by, id, err := h.ofSendFor(c, limits.Want{Place: leadevents.ConcurrentExports}, "format")
 	if err != nil {
 		return err
 	}
@@ -230,6 +236,9 @@ func (h *SendHandler) filter(c *fiber.Ctx) error {
 		return err
 	}
 	defer received.Release()
+	if err := received.Admit(0); err != nil {
+		return err
+	}
 	if _, err := httpserver.QueryParameters(c); err != nil {
 		return err
 	}

@@ -12,14 +12,14 @@ import (
 func newOrg() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "org",
-		Short:   "Make and list organizations, and set how their webhooks prove themselves",
+		Short:   "Make and list organizations, and set how their webhooks prove themselves and what they may do",
 		GroupID: "admin",
 		Long: `An organization is one customer of the store: every event, key and send belongs to
 one, and none sees another's.` + whichStores,
 		Args: subcommands,
 		RunE: help,
 	}
-	cmd.AddCommand(newOrgCreate(), newOrgList(), newOrgSetAuth())
+	cmd.AddCommand(newOrgCreate(), newOrgList(), newOrgSetAuth(), newOrgLimits())
 	return cmd
 }
 

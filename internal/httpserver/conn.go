@@ -316,6 +316,7 @@ type conn struct {
 	heard    atomic.Bool   // at least one byte was read
 	unread   atomic.Bool   // the client may still be sending what nobody reads
 	closed   atomic.Bool
+	counted  bool // the request whose body is now asked for, by First
 }
 
 // Read implements net.Conn. A connection that ends, or times out, before its

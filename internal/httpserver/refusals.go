@@ -6,8 +6,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// refusals bounds the log lines of requests that were answered 503. While a store
-// is dead, clients that do not wait get 20,000 of them a second, each for the same
+// refusals bounds the log lines of requests that were answered 503 or 429. While a store
+// is dead, or above a limit, clients that do not wait get 20,000 of them a second, each for the same
 // reason, and a disk full of such lines would be the next thing to fail.
 type refusals struct {
 	limit    *rate.Limiter

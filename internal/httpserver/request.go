@@ -40,6 +40,8 @@ type request struct {
 	malformed bool  // there is no request to speak of
 	admitted  bool  // counted in MaxRequests
 	stepped   bool  // was, and will be when its body has come
+	counted   bool  // by First
+	atEnd     []func()
 
 	code  string // of the error answered, "" without one
 	cause error  // of an answer of 500 and above, for the log
@@ -76,6 +78,9 @@ func Context(c *fiber.Ctx) context.Context { return requestOf(c.Context()).srv.b
 func (s *Server) begin(ctx *fasthttp.RequestCtx) *request {
 	r := requestPool.Get().(*request)
 	*r = request{srv: s, conn: connOf(ctx.Conn()), started: time.Now(), id: requestID(ctx.Request.Header.Peek(headerRequestID))}
+	if r.conn != nil {
+		r.counted, r.conn.counted = r.conn.counted, false
+	}
 	ctx.SetUserValue(requestKey{}, r)
 	return r
 }
@@ -117,8 +122,12 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	r.expecting = true
 	s.run(ctx, r)
 	if r.awaitBody {
-		// The second run is the same request: it keeps the id.
+		// The second run is the same request: it keeps the id, and is not counted again.
 		ctx.Request.Header.Set(headerRequestID, r.id)
+		if r.conn != nil {
+			r.conn.counted = r.counted
+		}
+		end(r.atEnd)
 		ctx.Response.Reset()
 		ctx.ResetUserValues()
 		s.release(r)
@@ -225,6 +234,7 @@ func (r *request) unread(ctx *fasthttp.RequestCtx) bool {
 
 // finish is the end of every request: id, connection, metrics, log.
 func (s *Server) finish(ctx *fasthttp.RequestCtx, r *request) {
+	end(r.atEnd)
 	resp := &ctx.Response
 	resp.Header.Set(headerRequestID, r.id)
 	secureHeaders(ctx)
@@ -301,7 +311,7 @@ func (s *Server) release(r *request) {
 	requestPool.Put(r)
 }
 
-// log writes the request's one line; of 503s only so many a second. The route is its pattern, never the path:
+// log writes the request's one line; of 503s and 429s only so many a second. The route is its pattern, never the path:
 // /leads/{phone} holds a phone, and query strings do too.
 func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status, bytesOut int, elapsed time.Duration) {
 	level := slog.LevelInfo
@@ -315,7 +325,7 @@ func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status
 		return
 	}
 	unlogged := int64(0)
-	if status == fasthttp.StatusServiceUnavailable {
+	if status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusTooManyRequests {
 		var ok bool
 		if unlogged, ok = s.refusals.admit(); !ok {
 			return
@@ -345,7 +355,7 @@ func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status
 		attrs = append(attrs, slog.String("stack", strings.TrimSpace(string(r.stack))))
 	}
 	if unlogged > 0 {
-		attrs = append(attrs, slog.Int64("unlogged", unlogged)) // 503s before it
+		attrs = append(attrs, slog.Int64("unlogged", unlogged)) // of those before it
 	}
 	s.logger.LogAttrs(s.base, level, "request", attrs...)
 }

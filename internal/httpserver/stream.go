@@ -38,6 +38,8 @@ func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, 
 		return s.err
 	}
 	s.rest, s.log = first, streamLog(c)
+	r := requestOf(c.Context())
+	s.atEnd, r.atEnd = r.atEnd, nil
 	c.Set(fiber.HeaderContentType, contentType)
 	c.Context().Response.SetBodyStream(s, -1)
 	return nil
@@ -66,6 +68,7 @@ type stream struct {
 	err    error       // once pieces is closed
 	rest   []byte      // of the piece that is being read
 	log    func(bytesOut int64, err error)
+	atEnd  []func()
 }
 
 // streamLog tells how a stream ended: its request's line was written when it began.
@@ -142,11 +145,14 @@ func (s *stream) WriteTo(w io.Writer) (written int64, err error) {
 // SupportsBodyWriteTo implements fasthttp.BodyWriterTo.
 func (s *stream) SupportsBodyWriteTo() bool { return true }
 
-// Close implements io.Closer: it ends produce and waits for it.
+// Close implements io.Closer: it ends produce and waits for it. It may be called
+// again.
 func (s *stream) Close() error {
 	s.cancel()
 	for range s.pieces { // until it is closed
 	}
+	end(s.atEnd)
+	s.atEnd = nil
 	return nil
 }
 

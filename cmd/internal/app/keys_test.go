@@ -14,6 +14,7 @@ import (
 // The paths of administration.
 const (
 	organizationsPath = "/api/v1/admin/organizations"
+	limitsPath        = "/api/v1/settings/limits"
 	webhooksPath      = "/api/v1/settings/webhooks"
 	keysPath          = "/api/v1/api-keys"
 	signingPath       = "/api/v1/signing-keys"

@@ -76,6 +76,10 @@ var matrix = []entry{
 	{method: "GET", path: organizationsPath, guard: operator, own: "401 unauthenticated", stranger: "401 unauthenticated"},
 	{method: "POST", path: organizationsPath, guard: operator, body: `{"name":"made by the matrix"}`, own: "401 unauthenticated", stranger: "401 unauthenticated"},
 
+	{method: "GET", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/42/limits", guard: operator, own: "401 unauthenticated", stranger: "401 unauthenticated"},
+	{method: "PUT", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/42/limits", guard: operator, body: `{}`, own: "401 unauthenticated", stranger: "401 unauthenticated"},
+	{method: "GET", path: limitsPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
+
 	{method: "GET", path: webhooksPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "PUT", path: webhooksPath, guard: scoped, lacking: "narrow", body: `{"authMode":"api_key"}`, own: "200", stranger: "200"},
 	{method: "GET", path: keysPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
@@ -235,7 +239,7 @@ var use = regexp.MustCompile(`"(lastUsedAt|uses)":[^,]*,`)
 func (s *sender) holdings() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
-	for _, path := range []string{"/api/v1/batches", "/api/v1/audiences", "/api/v1/sends/mine", "/api/v1/sends/mine/leads", webhooksPath, keysPath, signingPath} {
+	for _, path := range []string{"/api/v1/batches", "/api/v1/audiences", "/api/v1/sends/mine", "/api/v1/sends/mine/leads", webhooksPath, limitsPath, keysPath, signingPath} {
 		a := s.sendAgain(http.MethodGet, path, nil, sending{})
 		if a.status != http.StatusOK {
 			s.t.Fatalf("%s: %d %s", path, a.status, a.body)

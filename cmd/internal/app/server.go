@@ -101,9 +101,16 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	}
 	g.addCloser("ledger", srv.ledger.Close)
 
+	// Closed when no request is left that has a place to give back.
+	limiter, err := openLimiter(s, d, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	g.addCloser("limits", limiter.Close)
+
 	// Stopped when no request is left that needs a principal: the last uses of
 	// keys, those of the requests in flight too, are written then.
-	if srv.credentials, err = openCredentials(s, d, log, reg); err != nil {
+	if srv.credentials, err = openCredentials(s, d, limiter, log, reg); err != nil {
 		return nil, err
 	}
 	srv.operator = auth.NewOperatorToken(s.OperatorToken)
@@ -128,6 +135,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv.audiences = query.NewAudiences(query.AudienceConfig{
 		MaxUploads: s.Audiences.MaxUploads, InsertTimeout: s.ClickHouse.InsertTimeout, FinishTimeout: s.Audiences.FinishTimeout,
 		Evaluation: max(s.Filters.MaterializeTimeout, s.Filters.PreviewTimeout),
+		Refused:    limiter.Refusals(leadevents.StoredAudiences),
 		Logger:     log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("audiences", stopAudiences, srv.audiences.Run)

@@ -18,6 +18,7 @@ import (
 	"leadevents/clickhouse/schema"
 	"leadevents/configs"
 	"leadevents/ingest/ledger"
+	"leadevents/internal/limits"
 	"leadevents/internal/notify"
 )
 
@@ -97,6 +98,30 @@ func ledgerConfig(s configs.Settings, d dialers, log *slog.Logger, reg prometheu
 		cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	}
 	return cfg, nil
+}
+
+// openLimiter counts what organizations do in the same Redis, over connections of its
+// own.
+func openLimiter(s configs.Settings, d dialers, log *slog.Logger, reg prometheus.Registerer) (*limits.Limiter, error) {
+	encryption, err := tlsConfig(s.Redis.TLS, s.Redis.TLSCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read redis.tls_ca_file: %w", err)
+	}
+	cfg := limits.Config{
+		Addr:     s.Redis.Addr,
+		Username: s.Redis.User,
+		Password: s.Redis.Password.Reveal(),
+		DB:       s.Redis.DB,
+		TLS:      encryption,
+		Prefix:   s.Redis.KeyPrefix + ":",
+		Timeout:  s.Limits.Timeout,
+		Logger:   log,
+		Metrics:  reg,
+	}
+	if dial := dialer(d.redis, s.Limits.Timeout); dial != nil {
+		cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	}
+	return limits.New(cfg)
 }
 
 // tlsConfig checks servers against the system's authorities, or against those of
@@ -217,10 +242,10 @@ func notifyConfig(s configs.Settings, d dialers, log *slog.Logger, reg prometheu
 // OpenCredentials is the directory on the stores of the settings, for commands
 // that administer it. Close it.
 func OpenCredentials(s configs.Settings, log *slog.Logger) (*Credentials, error) {
-	return openCredentials(s, dialers{}, log, prometheus.NewRegistry())
+	return openCredentials(s, dialers{}, nil, log, prometheus.NewRegistry())
 }
 
-func openCredentials(s configs.Settings, d dialers, log *slog.Logger, reg prometheus.Registerer) (*Credentials, error) {
+func openCredentials(s configs.Settings, d dialers, limiter *limits.Limiter, log *slog.Logger, reg prometheus.Registerer) (*Credentials, error) {
 	keys, err := keyring(s)
 	if err != nil {
 		return nil, err
@@ -246,6 +271,8 @@ func openCredentials(s configs.Settings, d dialers, log *slog.Logger, reg promet
 		UnusedAfter:     s.Auth.UnusedAfter,
 		MasterKeys:      keys,
 		Announce:        announcements.Announce,
+		DefaultLimits:   s.Limits.Defaults(),
+		Limiter:         limiter,
 	}, db.Credentials(), time.Now, log, reg)
 	if err != nil {
 		return nil, errors.Join(err, announcements.Close(), db.Close())

@@ -22,6 +22,7 @@ type Memory struct {
 	orgs   map[[2]uint64]auth.Organization // by id and claim
 	keys   map[id]auth.APIKey
 	signs  map[id]auth.SigningKey
+	limits map[limit]auth.OrganizationLimit
 	uses   map[id]auth.Use
 	counts map[string]int
 	audit  []audit.Entry
@@ -32,13 +33,18 @@ type id struct {
 	key string
 }
 
+type limit struct {
+	org   leadevents.OrgID
+	limit leadevents.Limit
+}
+
 var _ auth.Store = (*Memory)(nil)
 
 // NewMemory is an empty store.
 func NewMemory() *Memory {
 	return &Memory{
 		orgs: map[[2]uint64]auth.Organization{}, keys: map[id]auth.APIKey{},
-		signs: map[id]auth.SigningKey{}, uses: map[id]auth.Use{}, counts: map[string]int{},
+		signs: map[id]auth.SigningKey{}, limits: map[limit]auth.OrganizationLimit{}, uses: map[id]auth.Use{}, counts: map[string]int{},
 	}
 }
 
@@ -101,6 +107,7 @@ func (m *Memory) records(wanted func(leadevents.OrgID) bool) auth.Records {
 		Organizations: slices.DeleteFunc(slices.Collect(maps.Values(m.orgs)), func(o auth.Organization) bool { return o.Withdrawn || !wanted(o.ID) }),
 		APIKeys:       slices.DeleteFunc(slices.Collect(maps.Values(m.keys)), func(k auth.APIKey) bool { return !wanted(k.Org) }),
 		SigningKeys:   slices.DeleteFunc(slices.Collect(maps.Values(m.signs)), func(k auth.SigningKey) bool { return !wanted(k.Org) }),
+		Limits:        slices.DeleteFunc(slices.Collect(maps.Values(m.limits)), func(l auth.OrganizationLimit) bool { return !wanted(l.Org) }),
 	}
 }
 
@@ -161,6 +168,22 @@ func (m *Memory) PutSigningKey(ctx context.Context, k auth.SigningKey) error {
 	m.stamp++
 	if at := (id{k.Org, k.ID}); k.Version >= m.signs[at].Version {
 		m.signs[at] = k
+	}
+	return nil
+}
+
+// PutLimits writes limits.
+func (m *Memory) PutLimits(ctx context.Context, limits []auth.OrganizationLimit) error {
+	leave, err := m.enter(ctx, "PutLimits")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	m.stamp++
+	for _, l := range limits {
+		if at := (limit{l.Org, l.Limit}); l.Version >= m.limits[at].Version {
+			m.limits[at] = l
+		}
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 			Organizations: slices.Concat(a.Organizations, b.Organizations),
 			APIKeys:       slices.Concat(a.APIKeys, b.APIKeys),
 			SigningKeys:   slices.Concat(a.SigningKeys, b.SigningKeys),
+			Limits:        slices.Concat(a.Limits, b.Limits),
 		})
 	})
 
@@ -53,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 		changed.Organizations[0].ReplayTolerance = time.Hour
 		changed.APIKeys[0].RevokedAt, changed.APIKeys[0].Version = revoked, 2
 		changed.SigningKeys[0].RevokedAt, changed.SigningKeys[0].Version, changed.SigningKeys[0].Sealed = revoked, 2, ""
+		changed.Limits[0].Value, changed.Limits[0].Version = auth.Unset, 2
 		put(t, s, changed)
 		put(t, s, old)
 		same(t, one(t, s, 7), changed)
@@ -91,6 +93,7 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 			{"API keys", auth.Records{APIKeys: r.APIKeys[:1]}},
 			{"another API key", auth.Records{APIKeys: r.APIKeys[1:]}},
 			{"signing key", auth.Records{SigningKeys: r.SigningKeys}},
+			{"limits", auth.Records{Limits: r.Limits}},
 		} {
 			put(t, s, w.r)
 			now := stamp(t, s)
@@ -149,6 +152,10 @@ func records(org leadevents.OrgID, name string) auth.Records {
 			{ID: "key2", Org: org, Name: "revoked", SHA256: [32]byte{31: 2}, Scopes: auth.Scopes(auth.Admin), CreatedAt: made, ExpiresAt: expires, RevokedAt: revoked, Version: 1<<63 + 5},
 		},
 		SigningKeys: []auth.SigningKey{{ID: "sign1", Org: org, Name: name, Sealed: strings.Repeat("AQ", 50), MasterKeyID: "0123456789abcdef", CreatedAt: made, Version: 1}},
+		Limits: []auth.OrganizationLimit{
+			{Org: org, Limit: leadevents.RequestsPerSecond, Value: 100, Version: 1},
+			{Org: org, Limit: leadevents.StoredAudiences, Value: 0, Version: 1},
+		},
 	}
 }
 
@@ -166,6 +173,11 @@ func put(t *testing.T, s auth.Store, r auth.Records) {
 	}
 	for _, k := range r.SigningKeys {
 		if err := s.PutSigningKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(r.Limits) > 0 {
+		if err := s.PutLimits(t.Context(), r.Limits); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,6 +216,9 @@ func same(t *testing.T, got, want auth.Records) {
 		cmpopts.SortSlices(func(a, b auth.Organization) bool { return a.Claim < b.Claim }),
 		cmpopts.SortSlices(func(a, b auth.APIKey) bool { return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.ID, b.ID)) < 0 }),
 		cmpopts.SortSlices(func(a, b auth.SigningKey) bool { return a.Org < b.Org }),
+		cmpopts.SortSlices(func(a, b auth.OrganizationLimit) bool {
+			return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Limit, b.Limit)) < 0
+		}),
 	); diff != "" {
 		t.Error("want - got +\n" + diff)
 	}
