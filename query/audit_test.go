@@ -52,7 +52,7 @@ func TestActsOfCampaignsAreAudited(t *testing.T) {
 	s := w.sends(func(s query.SendStore) query.SendStore { return fullSends{s, disk} }, nil)
 	ctx := audit.WithActor(t.Context(), audit.Actor{Type: audit.APIKey, ID: "7Kc9QmPxRt"})
 	upload := func(replace bool, phones ...int) func() error {
-		return func() error { _, err := a.Upload(ctx, org, "x", numbers("a", phones...), replace); return err }
+		return func() error { _, err := a.Upload(ctx, org, "x", numbers("a", phones...), replace, 0); return err }
 	}
 	listFilter := func(n int) func() error {
 		return func() error {

@@ -24,6 +24,7 @@ var audited = []struct {
 	because            string
 }{
 	{method: "POST", path: organizationsPath, body: `{"name":"Acme","organizationId":60}`, credential: "operator", actions: "api_key.create organization.create"},
+	{method: "PUT", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/60/limits", body: `{"rowsPerSecond":100000}`, credential: "operator", actions: "limits.update"},
 	{method: "POST", path: keysPath, body: `{"name":"to be revoked"}`, actions: "api_key.create"},
 	{method: "DELETE", path: keysPath + "/{id}", send: keysPath + "/{apiKey}", actions: "api_key.revoke"},
 	{method: "POST", path: signingPath, body: `{"name":"to be revoked"}`, actions: "signing_key.create"},
@@ -137,8 +138,8 @@ func TestEveryChangeOverHTTPIsAudited(t *testing.T) {
 			t.Errorf("%s: %d entries, want %d", parameters, len(entries), want)
 		}
 	}
-	count("actor=operator", 2)
-	count("actor="+firstID, seen-2)
+	count("actor=operator", 3)
+	count("actor="+firstID, seen-3)
 	count("action=webhooks.update", 2)
 	count("from=2099-01-01T00:00:00Z&limit=1", 0)
 	count("to=1970-01-01T00:00:00Z", 0)

@@ -52,7 +52,10 @@ var attempts = []attempt{
 	{method: "GET", path: webhooksPath, want: 200},
 	{method: "GET", path: keysPath, want: 200},
 	{method: "GET", path: signingPath, want: 200},
+	{method: "GET", path: limitsPath, want: 200},
 	{method: "GET", path: organizationsPath, want: 401},
+	{method: "GET", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/{id}/limits", theirs: "42", nobody: "44", want: 401},
+	{method: "PUT", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/{id}/limits", body: `{"rowsPerSecond":1}`, theirs: "42", nobody: "44", want: 401},
 
 	// By id.
 	{method: "GET", path: "/api/v1/batches/{batchId}", send: "/api/v1/batches/{id}", theirs: "batch", nobody: "4611686018427387904", want: 404},
