@@ -54,9 +54,9 @@ func (r *report) append(file, name string) error {
 	if err != nil {
 		return fmt.Errorf("open the results (run from the repository's root): %w", err)
 	}
-	_, err = fmt.Fprintf(f, "\n## %s, %s\n\n`%s` at commit %s; %s; %s, %s, %s.\n%s",
+	_, err = fmt.Fprintf(f, "\n## %s, %s\n\n`%s` at commit %s; %s; %s, %s.\n%s",
 		name, time.Now().UTC().Format("2006-01-02 15:04 UTC"), command(), commit(), machine(),
-		runtime.Version(), strings.Join(r.versions, ", "), load(), strings.TrimRight(r.text.String(), "\n")+"\n")
+		strings.Join(append([]string{runtime.Version()}, r.versions...), ", "), load(), strings.TrimRight(r.text.String(), "\n")+"\n")
 	if err != nil {
 		_ = f.Close()
 		return fmt.Errorf("append to the results: %w", err)

@@ -36,6 +36,10 @@ func TestAdministrationScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txt"), func(t *testing.T) {
 			store := storetest.ClickHouse(t)
+			master := strings.Repeat("0f", auth.MasterKeySize)
+			storetest.Secret("the master key of scripts", master)
+			dir := t.TempDir()
+			t.Cleanup(func() { said(t, dir) }) // scripts run when this function has returned
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},
 				RequireExplicitExec: true,
@@ -45,7 +49,8 @@ func TestAdministrationScripts(t *testing.T) {
 					env.Setenv("LEADEVENTS_CLICKHOUSE_DATABASE", store.Database)
 					env.Setenv("LEADEVENTS_CLICKHOUSE_USER", store.User)
 					env.Setenv("LEADEVENTS_CLICKHOUSE_PASSWORD", store.Password)
-					env.Setenv("LEADEVENTS_MASTER_KEY", strings.Repeat("0f", auth.MasterKeySize))
+					env.Setenv("LEADEVENTS_MASTER_KEY", master)
+					env.Setenv(saidVariable, dir)
 					return nil
 				},
 			})

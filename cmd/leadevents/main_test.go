@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	embedded.Main() // scripts run `dev`, which starts this binary as its engine
 	testscript.Main(withStores{m}, map[string]func(){
-		"leadevents": func() { os.Exit(run(os.Args[1:])) },
+		"leadevents": func() { os.Exit(saying(os.Args[1:])) },
 	})
 }
 

@@ -210,6 +210,11 @@ func serveBinary(t *testing.T, binary string) (pid int, url, key string) {
 			t.Errorf("serve did not stop: %v", <-ended)
 		}
 		_ = file.Close()
+		text, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = storetest.Output("the log of serve in " + t.Name()).Write(text)
 	})
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(file.Name())

@@ -87,8 +87,12 @@ func startDevWith(t *testing.T, dir string, flags []string, environment ...strin
 			<-d.ended
 			t.Error("dev does not end within a minute")
 		}
+		text, err := os.ReadFile(dir + ".log")
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = storetest.Output("the log of dev in " + t.Name()).Write(text)
 		if t.Failed() {
-			text, _ := os.ReadFile(dir + ".log")
 			t.Logf("the log of dev ends with:\n%s", text[max(0, len(text)-4000):])
 		}
 	})
@@ -133,7 +137,15 @@ func (d *devProcess) read() (devJSON, error) {
 	if err != nil {
 		return now, err
 	}
-	return now, json.Unmarshal(text, &now)
+	if err := json.Unmarshal(text, &now); err != nil {
+		return now, err
+	}
+	storetest.Secret("the operator token of dev.json", now.OperatorToken)
+	storetest.Secret("a password of dev.json", now.ClickHouse.Password, now.Redis.Password)
+	if key, err := os.ReadFile(filepath.Join(d.dir, "master-key")); err == nil {
+		storetest.Secret("dev's master key", strings.TrimSpace(string(key)))
+	}
+	return now, nil
 }
 
 // now is dev.json.

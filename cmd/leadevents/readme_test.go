@@ -85,6 +85,7 @@ func consoleIsTrue(t *testing.T, page string, least int) {
 	var problems strings.Builder
 	shell.Stderr = &problems
 	out, err := shell.Output()
+	_, _ = storetest.Output("what commands say in " + page).Write([]byte(problems.String()))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, problems.String())
 	}

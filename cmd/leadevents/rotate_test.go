@@ -72,6 +72,10 @@ func (f *fleet) leadevents(args ...string) string {
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
+	_, _ = storetest.Output("what commands say in " + f.t.Name()).Write(problems.Bytes())
+	if args[0] == "check" || args[0] == "rotate-master-key" {
+		_, _ = storetest.Output("what commands print in " + f.t.Name()).Write(out)
+	}
 	if err != nil {
 		f.t.Fatalf("%v: %v\n%s%s", args, err, out, &problems)
 	}
@@ -92,7 +96,12 @@ func (f *fleet) serve(i int) {
 		f.t.Fatal(err)
 	}
 	s.ended = make(chan error, 1)
-	go func() { s.ended <- errors.Join(s.cmd.Wait(), log.Close()) }()
+	go func() {
+		err := errors.Join(s.cmd.Wait(), log.Close())
+		text, read := os.ReadFile(log.Name())
+		_, _ = storetest.Output("the log of serve in " + f.t.Name()).Write(text)
+		s.ended <- errors.Join(err, read)
+	}()
 	for deadline := time.Now().Add(time.Minute); s.url.Load() == nil; time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(log.Name())
 		if err != nil || time.Now().After(deadline) {
@@ -227,6 +236,7 @@ func (f *fleet) accepted(secret string) {
 // what is made at any moment works in both.
 func TestTheMasterKeyIsRotatedUnderLoad(t *testing.T) {
 	first, next := auth.NewMasterKey().Reveal(), auth.NewMasterKey().Reveal()
+	storetest.Secret("a master key", first, next)
 	f := newFleet(t, first)
 	f.leadevents("org", "create", "Acme", "--id", "7")
 	secret := f.leadevents("signing-key", "create", "7", "first")

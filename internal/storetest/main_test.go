@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,19 @@ func TestVictim(t *testing.T) {
 	}
 	if os.Getenv(failVariable) != "" {
 		t.Error("asked to fail")
+	}
+	if os.Getenv(tellVariable) != "" {
+		fmt.Fprintf(storetest.Output("the victim's log"), "connect to Redis with %s\n", redis.Password)
+	}
+}
+
+// tellVariable makes TestVictim write a secret.
+const tellVariable = "STORETEST_TELL"
+
+func TestATestProcessThatTellsASecretFails(t *testing.T) {
+	out, err := victim(t, t.TempDir(), tellVariable+"=1")
+	if err == nil || !strings.Contains(out, "the victim's log tells Redis' password, in line 1: connect to Redis with …") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

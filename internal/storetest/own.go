@@ -250,6 +250,7 @@ func OwnRedis(t testing.TB, configure ...func(*redisserver.Config)) *RedisServer
 // Store is how to connect now; the prefix is empty, all of it is the test's.
 func (s *RedisServer) Store() RedisStore {
 	e := s.Endpoint()
+	Secret("Redis' password", e.Password)
 	return RedisStore{Addr: e.Addr, Password: e.Password}
 }
 

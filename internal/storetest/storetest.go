@@ -55,8 +55,8 @@ type stores struct {
 var shared stores
 
 // Main is the body of TestMain: it runs the tests, stops the stores they used,
-// removes their files unless a test failed, calls after (a check for leaked
-// goroutines, say) and exits.
+// removes their files unless a test failed, looks for secrets in what was written
+// (see [Output]), calls after (a check for leaked goroutines, say) and exits.
 func Main(m *testing.M, after ...func() error) {
 	embedded.Main() // does not return in the engine's process
 	os.Exit(Run(m, after...))
@@ -67,6 +67,7 @@ func Main(m *testing.M, after ...func() error) {
 func Run(m *testing.M, after ...func() error) (code int) {
 	code = m.Run()
 	err := shared.stop()
+	err = errors.Join(err, written.check())
 	for _, check := range after {
 		err = errors.Join(err, check())
 	}
@@ -209,6 +210,7 @@ func ClickHouse(t testing.TB) ClickHouseStore {
 
 func clickHouseStore(server *embedded.Server, database string) ClickHouseStore {
 	e := server.Endpoint()
+	Secret("ClickHouse's password", e.Password)
 	return ClickHouseStore{Native: e.Native, HTTP: e.HTTP, Database: database, User: e.User, Password: e.Password}
 }
 
@@ -238,5 +240,6 @@ func Redis(t testing.TB) RedisStore {
 		}
 	})
 	e := server.Endpoint()
+	Secret("Redis' password", e.Password)
 	return RedisStore{Addr: e.Addr, Password: e.Password, Prefix: prefix}
 }

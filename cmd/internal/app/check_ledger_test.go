@@ -59,12 +59,12 @@ func TestCheckReadsWhatServersNoteOfTheLedger(t *testing.T) {
 	finds := func(level Level, text string) {
 		t.Helper()
 		for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-			f, ok := find(Check(t.Context(), s), "ledger", text)
+			f, ok := find(checked(t, s), "ledger", text)
 			if ok && f.Level == level {
 				return
 			}
 			if time.Now().After(until) {
-				t.Fatalf("not within a minute: the ledger is %s: %q, but %+v", level, text, Check(t.Context(), s))
+				t.Fatalf("not within a minute: the ledger is %s: %q, but %+v", level, text, checked(t, s))
 			}
 		}
 	}

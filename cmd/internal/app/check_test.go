@@ -49,7 +49,7 @@ func TestCheckOfAHealthySetup(t *testing.T) {
 	if err := Migrate(t.Context(), s, quiet()); err != nil {
 		t.Fatal(err)
 	}
-	all := Check(t.Context(), s)
+	all := checked(t, s)
 	for _, f := range all {
 		if f.Level != OK || f.Remedy != "" {
 			t.Errorf("%s: %s → %s (%s)", f.Subject, f.Text, f.Remedy, f.Level)
@@ -107,7 +107,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		t.Run(c.claim, func(t *testing.T) {
 			s := healthy
 			c.change(&s)
-			all := Check(t.Context(), s)
+			all := checked(t, s)
 			f, ok := find(all, c.subject, c.text)
 			if !ok || f.Level != c.level || !strings.Contains(f.Remedy, c.remedy) {
 				t.Fatalf("found %+v\nin %+v\nwant %s %q → %q", f, all, c.level, c.text, c.remedy)
@@ -131,7 +131,7 @@ func TestCheckOfAWrongClickHousePassword(t *testing.T) {
 	store := own.Store()
 	s := storeSettings(t)
 	s.ClickHouse.Addrs, s.ClickHouse.User, s.ClickHouse.Password = []string{store.Native}, store.User, auth.NewSecret("wrong")
-	f, ok := find(Check(t.Context(), s), "clickhouse", "cannot be used")
+	f, ok := find(checked(t, s), "clickhouse", "cannot be used")
 	if !ok || f.Level != Broken || !strings.Contains(f.Remedy, "correct clickhouse.user and clickhouse.password") {
 		t.Errorf("%+v", f)
 	}
@@ -143,7 +143,7 @@ func TestCheckOfAServerThatSyncs(t *testing.T) {
 	s := storeSettings(t)
 	s.ClickHouse.Addrs, s.ClickHouse.User, s.ClickHouse.Password = []string{store.Native}, store.User, auth.NewSecret(store.Password)
 	s.ClickHouse.Fsync = true
-	if f, ok := find(Check(t.Context(), s), "clickhouse", "survive a power cut"); !ok || f.Level != OK {
+	if f, ok := find(checked(t, s), "clickhouse", "survive a power cut"); !ok || f.Level != OK {
 		t.Errorf("%+v", f)
 	}
 }
@@ -161,7 +161,7 @@ func TestCheckOfARedisThatEvicts(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	all := Check(t.Context(), s)
+	all := checked(t, s)
 	if f, ok := find(all, "redis", "maxmemory-policy is allkeys-lru"); !ok || f.Level != Broken || !strings.Contains(f.Remedy, "CONFIG SET maxmemory-policy noeviction") {
 		t.Errorf("eviction: %+v", f)
 	}
@@ -183,7 +183,7 @@ func TestCheckOfADatabaseOfAnotherBinary(t *testing.T) {
 	if err := db.Conn().Exec(t.Context(), "INSERT INTO schema_migrations VALUES (9999, '9999_future.sql', 'x', now64(3))"); err != nil {
 		t.Fatal(err)
 	}
-	all := Check(t.Context(), s)
+	all := checked(t, s)
 	if f, ok := find(all, "clickhouse", "9999_future.sql"); !ok || f.Level != Broken || !strings.Contains(f.Remedy, "newer") {
 		t.Errorf("a newer database: %+v in %+v", f, all)
 	}

@@ -24,7 +24,28 @@ func storeSettings(t *testing.T) configs.Settings {
 	return s
 }
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+// quiet is a log that nobody reads but the search for secrets.
+func quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(storetest.Output("the log of what tests do beside servers"), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// secretsOf has the secrets of settings looked for in what is written.
+func secretsOf(s configs.Settings) {
+	storetest.Secret("a master key", s.MasterKey.Reveal(), s.OldMasterKey.Reveal(), s.NextMasterKey.Reveal())
+	storetest.Secret("an operator token", s.OperatorToken.Reveal())
+	storetest.Secret("a store's password", s.ClickHouse.Password.Reveal(), s.Redis.Password.Reveal())
+}
+
+// checked is the findings of `leadevents check`.
+func checked(t *testing.T, s configs.Settings) []Finding {
+	t.Helper()
+	secretsOf(s)
+	all := Check(t.Context(), s)
+	if _, err := WriteFindings(storetest.Output("the findings of check in "+t.Name()), all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
 
 // kill ends a child as a crash would.
 func kill(t *testing.T, pid int) {

@@ -24,6 +24,7 @@ import (
 
 	"leadevents"
 	"leadevents/configs"
+	"leadevents/internal/storetest"
 )
 
 // document is openapi.yaml, checked against the specification; its examples
@@ -152,6 +153,10 @@ func (s *sender) send(method, path string, body []byte, x sending) answered {
 		s.t.Fatal(err)
 	}
 	s.held(request, a)
+	// A secret stands in the answer that makes it, and nowhere else.
+	if a.status != http.StatusCreated && len(a.body) < 1<<20 {
+		_, _ = storetest.Output("the answers in " + s.t.Name()).Write(a.body)
+	}
 	var made struct{ BatchID, ID, Key, Secret string }
 	if json.Unmarshal(a.body, &made) == nil && made.BatchID != "" && credential == "apiKey" {
 		s.mu.Lock()

@@ -169,7 +169,7 @@ func TestCheckOfARedisUserWithoutTheChannel(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Redis.User, s.Redis.Password = "narrow", auth.NewSecret("pass")
-	f, ok := find(Check(t.Context(), s), "redis", "cannot be announced")
+	f, ok := find(checked(t, s), "redis", "cannot be announced")
 	if !ok || f.Level != Warning || !strings.Contains(f.Remedy, "ACL SETUSER") {
 		t.Errorf("%+v", f)
 	}

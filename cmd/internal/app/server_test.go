@@ -22,6 +22,7 @@ import (
 	"leadevents/configs"
 	"leadevents/internal/child"
 	"leadevents/internal/httpserver"
+	"leadevents/internal/storetest"
 )
 
 // logOf collects log lines and waits for them.
@@ -62,6 +63,7 @@ func get(t *testing.T, url string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, _ = storetest.Output("the answers to GET of " + t.Name()).Write(text) // metrics, readiness
 	return response.StatusCode, string(text)
 }
 
@@ -132,7 +134,9 @@ func startServe(t *testing.T, s configs.Settings, log *logOf) (base string, stop
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, s, slog.New(slog.NewJSONHandler(log, nil))) }()
+	secretsOf(s)
+	written := io.MultiWriter(log, storetest.Output("the log of the server of "+t.Name()))
+	go func() { done <- Serve(ctx, s, slog.New(slog.NewJSONHandler(written, nil))) }()
 	eventually(t, "ready", func() bool {
 		select {
 		case err := <-done:
