@@ -28,7 +28,7 @@
 // created key works in the next request of the process that made it.
 //
 // Other processes are told ([Config.Announce], there [Directory.Notify]) and have a
-// change some milliseconds later. Nothing rests on it: an announcement that is lost
+// change as soon as they have loaded it. Nothing rests on it: an announcement that is lost
 // costs the time until the next poll.
 //
 //	failure                          what a client sees
