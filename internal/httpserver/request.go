@@ -311,6 +311,17 @@ func (s *Server) release(r *request) {
 	requestPool.Put(r)
 }
 
+// boundedLines is what bounds the lines of a status; nil if nothing does.
+func (s *Server) boundedLines(status int) *refusals {
+	switch status {
+	case fasthttp.StatusServiceUnavailable:
+		return s.refusals
+	case fasthttp.StatusTooManyRequests:
+		return s.limited
+	}
+	return nil
+}
+
 // log writes the request's one line; of 503s and 429s only so many a second. The route is its pattern, never the path:
 // /leads/{phone} holds a phone, and query strings do too.
 func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status, bytesOut int, elapsed time.Duration) {
@@ -325,9 +336,9 @@ func (s *Server) log(ctx *fasthttp.RequestCtx, r *request, method string, status
 		return
 	}
 	unlogged := int64(0)
-	if status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusTooManyRequests {
+	if bounded := s.boundedLines(status); bounded != nil {
 		var ok bool
-		if unlogged, ok = s.refusals.admit(); !ok {
+		if unlogged, ok = bounded.admit(); !ok {
 			return
 		}
 	}

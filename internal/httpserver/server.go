@@ -37,7 +37,8 @@ type Server struct {
 	buffers  buffers
 	decoders *decoders
 	conns    *connections
-	refusals *refusals
+	refusals *refusals // of 503s
+	limited  *refusals // of 429s: an organization above its limits hides no dead store
 
 	checksMu sync.Mutex
 	checks   []*readinessCheck
@@ -57,6 +58,7 @@ func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer, gatherer pr
 		memory:   quota{max: cfg.MaxBodyMemory},
 		decoders: newDecoders(),
 		refusals: newRefusals(),
+		limited:  newRefusals(),
 	}
 	s.base, s.stopBase = context.WithCancel(context.Background())
 	s.conns = newConnections(s)
