@@ -120,7 +120,7 @@ var attempts = []attempt{
 // harmless are parameters that name nothing which anybody has.
 var harmless = map[string]bool{
 	"X-Request-Id": true, "limit": true, "from": true, "to": true, "state": true, "action": true, "format": true,
-	"wait": true, "force": true, "dryRun": true, "Content-Encoding": true,
+	"wait": true, "force": true, "dryRun": true, "Content-Encoding": true, "X-Setter-Timestamp": true,
 }
 
 // An endpoint, or a parameter of one, that nobody attempts is not let in here.
