@@ -72,6 +72,11 @@ func (g *group) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
+	for _, claim := range g.view.Claims {
+		if g.owners[claim.Key] == g.tokens[claim.Key] {
+			contests = append(contests, leadevents.Contest{Key: g.keys[claim.Key], Winner: g.tokens[claim.Key], Loser: claim.Batch})
+		}
+	}
 	timer()
 	g.count(func(k int) bool { return g.owners[k] == g.tokens[k] })
 

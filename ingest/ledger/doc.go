@@ -98,7 +98,10 @@
 // a request claims its absent keys when it peeks (a value of another length), and
 // whoever seals over a claim writes the contest (winner, loser) to ClickHouse
 // before it answers. The retry reads its contests: a key that it stored, and that
-// nobody has won from it, is its own.
+// nobody has won from it, is its own. Claims stay in the value before the owner's
+// token: who overrode them may be a rebuild that found the row before its request
+// sealed it, or a request that died before its contests were written. So whoever finds
+// its own token, when it seals or peeks again, finds the claims as well.
 //
 // # Layout
 //
@@ -135,6 +138,7 @@
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	… and arrives after they were          a second repair, later         states are repaired       TestFaultAnInsertArrivesBehindItsRepair
 //	… or ends long after they were         its query, which has to end      states are repaired then  TestFaultAnInsertLingersBehindItsRepair
+//	a rebuild seals over a claim         the claim, in the value          contest before the answer TestARebuildLeavesClaimsToWhomItSealsFor
 //	ClickHouse from an old snapshot      heartbeat; the last answers      new era, rebuild          TestFaultClickHouseIsRestoredFromASnapshot
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother
 //	the horizon was changed              the record                       new era, rebuild          TestFaultTheHorizonIsChanged

@@ -158,23 +158,23 @@ func (l layout) name(org leadevents.OrgID, slot, sub uint64, eventType string) s
 	return string(append(b, eventType...))
 }
 
-// token is a batch id as stored: 8 bytes. A claim is 'c' and the token, so the
-// length tells them apart.
+// token is a batch id as stored: 8 bytes. A claim is 'c' and the token. A value is
+// claims, and behind them, once it is sealed, the owner's token: its length tells.
 func token(id leadevents.BatchID) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(id))
 	return string(b[:])
 }
 
-// owner reads a stored value: the sealing batch, or zero for a claim.
+// owner reads a stored value: the sealing batch, or zero where there are only claims.
 func owner(value string) leadevents.BatchID {
-	if len(value) != 8 {
+	if len(value)%9 != 8 {
 		return 0
 	}
-	return leadevents.BatchID(binary.BigEndian.Uint64([]byte(value)))
+	return leadevents.BatchID(binary.BigEndian.Uint64([]byte(value[len(value)-8:])))
 }
 
-// claimants reads the batches of a value that holds claims.
+// claimants reads the batches whose claims a value holds.
 func claimants(value string) []leadevents.BatchID {
 	var ids []leadevents.BatchID
 	for ; len(value) >= 9; value = value[9:] {

@@ -92,6 +92,10 @@ func TestTokensAndClaimsAreToldApart(t *testing.T) {
 		if got := claimants(claims); len(got) != 2 || got[0] != id || got[1] != id+1 {
 			t.Fatalf("claims of %s read as %v", id, got)
 		}
+		sealed := claims + token(id+2)
+		if got := claimants(sealed); owner(sealed) != id+2 || len(got) != 2 || got[1] != id+1 {
+			t.Fatalf("a sealed value reads as %s, %v", owner(sealed), got)
+		}
 	}
 }
 

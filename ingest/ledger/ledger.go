@@ -51,6 +51,15 @@ type View struct {
 	// Now is Redis' clock after the last key was read. It stamps the rows
 	// (ingested_at), and the seal must end within the deadline from it.
 	Now leadevents.Millis
+	// Claims are claims of others on keys that are sealed for who peeked: contests
+	// that its earlier attempt may not have recorded.
+	Claims []Claim
+}
+
+// Claim is the claim of a batch on a key, by its place among those that were peeked.
+type Claim struct {
+	Key   int
+	Batch leadevents.BatchID
 }
 
 // Trusted says whether an absent key proves "never sealed".
@@ -161,7 +170,7 @@ func (l *Ledger) Peek(ctx context.Context, keys []leadevents.Key, claims, owners
 			return View{}, err
 		}
 		view := View{Trust: trust}
-		view.Now, err = l.peek(ctx, trust, keys, claims, owners)
+		view.Now, view.Claims, err = l.peek(ctx, trust, keys, claims, owners)
 		if err == nil && l.archive.Generation() != trust.archive {
 			// The archive may be another server than the one the trust was
 			// examined with, perhaps one restored from a backup.
@@ -195,9 +204,13 @@ var errLate = errors.New("the deadline to seal has passed")
 // errLeap says that Redis' clock has gone back behind the rows' stamp.
 var errLeap = errors.New("the clock of Redis went back")
 
-func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claims, owners []leadevents.BatchID) (leadevents.Millis, error) {
+func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, claims, owners []leadevents.BatchID) (leadevents.Millis, []Claim, error) {
 	p := l.layout(trust).plan(keys, l.cfg.ChunkKeys)
-	var latest atomic.Int64
+	var (
+		latest atomic.Int64
+		mu     sync.Mutex
+		lost   []Claim
+	)
 	before := time.Now()
 	err := l.eachChunk(ctx, p, func(ctx context.Context, chunk []bucket) error {
 		var (
@@ -207,7 +220,11 @@ func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, 
 		if claims == nil {
 			now, err = l.readChunk(ctx, trust, p, chunk, owners)
 		} else {
-			now, err = l.claimChunk(ctx, trust, p, chunk, claims, owners)
+			var found []Claim
+			now, found, err = l.claimChunk(ctx, trust, p, chunk, claims, owners)
+			mu.Lock()
+			lost = append(lost, found...)
+			mu.Unlock()
 		}
 		for {
 			was := latest.Load()
@@ -217,7 +234,7 @@ func (l *Ledger) peek(ctx context.Context, trust *Trust, keys []leadevents.Key, 
 		}
 	})
 	l.observeClock(leadevents.Millis(latest.Load()), before)
-	return leadevents.Millis(latest.Load()), err
+	return leadevents.Millis(latest.Load()), lost, err
 }
 
 // eachChunk runs f over the plan's buckets, about ChunkKeys keys at a time, on
@@ -294,8 +311,9 @@ func (l *Ledger) readChunk(ctx context.Context, trust *Trust, plan *plan, chunk 
 	return now.UnixMilli(), nil
 }
 
-// claimChunk reads and claims in one script call.
-func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, claims, owners []leadevents.BatchID) (int64, error) {
+// claimChunk reads and claims in one script call. It returns the claims of others on
+// what is the claimants' own already.
+func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk []bucket, claims, owners []leadevents.BatchID) (now int64, lost []Claim, err error) {
 	// A claim must outlive the row that may come behind it: whoever finds that
 	// row younger than Tshort stores again, and its seal must meet the claim.
 	life := (l.cfg.ShortHorizon + 2*l.cfg.Deadline + l.cfg.Margin).Milliseconds()
@@ -317,18 +335,27 @@ func (l *Ledger) claimChunk(ctx context.Context, trust *Trust, plan *plan, chunk
 	}
 	answer, err := l.data.Eval(ctx, claimScript, keys, args...).Slice()
 	if err != nil {
-		return 0, fmt.Errorf("claim keys: %w", err)
+		return 0, nil, fmt.Errorf("claim keys: %w", err)
 	}
 	status, now, err := l.scriptStatus(answer)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if status == "CROWDED" {
-		return 0, leadevents.Wrap(leadevents.Unavailable, ErrCrowded, "an event has been sent by 64 requests that never finished; send the same request again")
+		return 0, nil, leadevents.Wrap(leadevents.Unavailable, ErrCrowded, "an event has been sent by 64 requests that never finished; send the same request again")
 	}
-	return now, eachPair(answer[3:], func(position int, value string) {
-		owners[plan.order[chunk[0].start+position]] = owner(value)
+	err = eachPair(answer[3:], func(position int, value string) {
+		at := plan.order[chunk[0].start+position]
+		if owners[at] = owner(value); owners[at] != claims[at] {
+			return
+		}
+		for _, loser := range claimants(value) {
+			if loser != claims[at] {
+				lost = append(lost, Claim{int(at), loser})
+			}
+		}
 	})
+	return now, lost, err
 }
 
 // Seal makes each key its batch's (tokens[i]) unless another batch sealed it

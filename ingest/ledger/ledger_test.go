@@ -180,13 +180,49 @@ func TestASealOverAClaimIsAContest(t *testing.T) {
 	if losers[7] != 300 || losers[8] != 100 {
 		t.Fatalf("losers %v", losers)
 	}
-	if _, owners := f.peek(list, 7); count(owners, 9) != 300 {
+	if view, owners := f.peek(list, 7); count(owners, 9) != 300 || len(view.Claims) != 0 {
 		t.Fatal("a claim took a sealed key")
+	}
+	// Whose answer was lost, or whose process died before the contests were recorded,
+	// asks again and hears of them again.
+	if owners, contests, err := f.seal(view, list, 9); err != nil || count(owners, 9) != 300 || len(contests) != 400 {
+		t.Fatalf("sealed again: %d sealed, %d contests, %v; want 300 and 400", count(owners, 9), len(contests), err)
+	}
+	if view, owners := f.peek(list, 9); count(owners, 9) != 300 || len(view.Claims) != 400 {
+		t.Fatalf("peeked again: %d sealed, %d claims; want 300 and 400", count(owners, 9), len(view.Claims))
+	}
+	if owners, contests, err := f.seal(view, list, 10); err != nil || count(owners, 9) != 300 || len(contests) != 300 || contests[0].Winner != 9 || contests[0].Loser != 10 {
+		t.Fatalf("sealed by another: %d sealed, %d contests, %v", count(owners, 9), len(contests), err)
 	}
 	other := keys(10, now()+5000)
 	view, _ = f.peek(other, 11)
 	if _, contests, err := f.seal(view, other, 11); err != nil || len(contests) != 0 {
 		t.Fatalf("the claimant's own seal: %d contests, %v", len(contests), err)
+	}
+}
+
+// A rebuild finds a row before its own request seals it, and sets its key over the claim of
+// another request: whoever is then told inserted has to record that contest.
+func TestARebuildLeavesClaimsToWhomItSealsFor(t *testing.T) {
+	f := open(t)
+	list := keys(300, now())
+	view, _ := f.peek(list, 0)
+	f.peek(list[:200], 7)
+	f.peek(list[100:], 8)
+	f.peek(list[:50], 9) // its own claim is no contest
+	if err := f.Load(t.Context(), list, slices.Repeat([]leadevents.BatchID{9}, len(list))); err != nil {
+		t.Fatal(err)
+	}
+	owners, contests, err := f.seal(view, list, 9)
+	if err != nil || count(owners, 9) != 300 {
+		t.Fatalf("%d sealed, %v", count(owners, 9), err)
+	}
+	losers := map[leadevents.BatchID]int{}
+	for _, c := range contests {
+		losers[c.Loser]++
+	}
+	if losers[7] != 200 || losers[8] != 200 || len(losers) != 2 {
+		t.Fatalf("losers %v, want 200 of 7 and of 8", losers)
 	}
 }
 

@@ -193,7 +193,8 @@ func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s slice, lease *lea
 }
 
 // load sets keys to the batches that stored them, where nobody has sealed them
-// in this epoch.
+// in this epoch. Claims that it overrides stay in the values: a batch whose request is
+// about to seal meets them there, and records the contests before its answer.
 func (l *Ledger) load(ctx context.Context, t *Trust, keys []leadevents.Key, batches []leadevents.BatchID) error {
 	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
 	owners := make([]leadevents.BatchID, len(keys))

@@ -10,7 +10,8 @@
 -- ARGV[4] how many keys Redis had evicted when it was examined
 -- then per bucket: n, the time until which its live keys must stay (ms), n fields,
 --                  and, only where ARGV[3] is '', n tokens
--- Answer: {status, now, epoch, [position, owner]...}; owner as sealed, 8 bytes.
+-- Answer: {status, now, epoch, [position, value]...} of keys that are sealed; the last 8 bytes
+-- of the value are the owner, before them the claims that its seal overrode.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch = redis.call('GET', KEYS[1])
@@ -31,7 +32,7 @@ for k = 2, #KEYS do
     if not owner then
       put[m + 1], put[m + 2] = ARGV[a + j - 1], claim
       m = m + 2
-    elseif #owner == 8 then
+    elseif #owner % 9 == 8 then
       answer[#answer + 1] = position + j
       answer[#answer + 1] = owner
     else

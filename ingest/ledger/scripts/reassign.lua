@@ -6,8 +6,9 @@ for k = 2, #KEYS do
   local n = tonumber(ARGV[a])
   a = a + 1
   for j = 0, n - 1 do
-    if redis.call('HGET', KEYS[k], ARGV[a + j]) == ARGV[a + n + j] then
-      redis.call('HSET', KEYS[k], ARGV[a + j], ARGV[a + 2 * n + j])
+    local value = redis.call('HGET', KEYS[k], ARGV[a + j]) or ''
+    if #value % 9 == 8 and string.sub(value, -8) == ARGV[a + n + j] then
+      redis.call('HSET', KEYS[k], ARGV[a + j], string.sub(value, 1, -9) .. ARGV[a + 2 * n + j])
     end
   end
   a = a + 3 * n

@@ -13,7 +13,10 @@
 -- Answer: {status, now, [position, owner]...}; status is OK, EPOCH, LATE, LEAP
 -- (the clock went back behind the stamp) or EVICTED. A
 -- position counts keys from 1; owner is 8 bytes for "sealed by another", or
--- 9 bytes each ('c' + token) for claims that this seal overrode.
+-- 9 bytes each ('c' + token) for claims of others that this seal overrode, or an
+-- earlier one of the same token: they stay before the token in the value, since who
+-- overrode them (a rebuild, a seal whose answer was lost, a process that died) may not
+-- have recorded the contests.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'EPOCH', now} end
@@ -36,17 +39,31 @@ for k = 3, #KEYS do
   for j = 1, n do
     local token = shared
     if token == '' then token = ARGV[a + n + j - 1] end
-    local owner = have[j]
-    if not owner or #owner ~= 8 then
-      put[m + 1], put[m + 2] = ARGV[a + j - 1], token
-      m = m + 2
-      if owner then
-        answer[#answer + 1] = position + j
-        answer[#answer + 1] = owner
-      end
-    elseif owner ~= token then
+    local claims, owner = have[j] or '', nil
+    if #claims % 9 == 8 then
+      claims, owner = string.sub(claims, 1, -9), string.sub(claims, -8)
+    end
+    if owner and owner ~= token then
       answer[#answer + 1] = position + j
       answer[#answer + 1] = owner
+    else
+      if claims == 'c' .. token then claims = '' end
+      local others = claims
+      if #claims > 9 then
+        others = ''
+        for p = 1, #claims, 9 do
+          local claim = string.sub(claims, p, p + 8)
+          if claim ~= 'c' .. token then others = others .. claim end
+        end
+      end
+      if not owner then
+        put[m + 1], put[m + 2] = ARGV[a + j - 1], others .. token
+        m = m + 2
+      end
+      if others ~= '' then
+        answer[#answer + 1] = position + j
+        answer[#answer + 1] = others
+      end
     end
   end
   if m > 0 then redis.call('HSET', KEYS[k], unpack(put)) end
