@@ -154,7 +154,7 @@ func TestARevocationOutlivesMergesAndACrash(t *testing.T) {
 func TestARecordThatCannotBeReadFailsTheWholeAnswer(t *testing.T) {
 	good := strings.Repeat("0f", 32)
 	for _, c := range []struct{ claim, insert, says string }{
-		{"an unknown auth mode", "INSERT INTO organizations VALUES (8, 1, 'x', 'both', 0, false, 1)", "authMode"},
+		{"an unknown auth mode", "INSERT INTO organizations VALUES (8, 1, 'x', 'both', 0, false, 1, 0)", "authMode"},
 		{"an unknown scope", "INSERT INTO api_keys VALUES (8, 'k', 'x', '" + good + "', ['ingest', 'root'], 0, 0, 0, 1)", "root"},
 		{"a short hash", "INSERT INTO api_keys VALUES (8, 'k', 'x', '0f', [], 0, 0, 0, 1)", "64 hex digits"},
 		{"a long hash", "INSERT INTO api_keys VALUES (8, 'k', 'x', '" + good + "0f', [], 0, 0, 0, 1)", "64 hex digits"},

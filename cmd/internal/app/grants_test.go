@@ -32,7 +32,7 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	}
 	engine, err := embedded.Start(t.Context(), embedded.Config{
 		DataDir: t.TempDir(), Databases: []string{"leadevents"}, MemoryLimitBytes: 2 << 30,
-		Users: []embedded.User{{Name: "leadevents_server", Password: "of the server", Grants: grants}},
+		Users: []embedded.User{{Name: "leadevents_server", Password: "pw-4b7e19c2d0f3", Grants: grants}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	e := engine.Endpoint()
 	s.ClickHouse.Addrs, s.ClickHouse.Database, s.ClickHouse.User, s.ClickHouse.Password = []string{e.Native}, "leadevents", e.User, auth.NewSecret(e.Password)
 	prove(t, &s, from)
-	s.ClickHouse.User, s.ClickHouse.Password = "leadevents_server", auth.NewSecret("of the server")
+	s.ClickHouse.User, s.ClickHouse.Password = "leadevents_server", auth.NewSecret("pw-4b7e19c2d0f3")
 	administer(t, s, func(d *auth.Directory) error { // a command
 		_, err := d.CreateKey(t.Context(), keyOrg, auth.KeyRequest{Name: "by the server's user"})
 		return err
@@ -89,7 +89,7 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	if _, err := db.SweepSends(t.Context(), 0); err != nil {
 		t.Errorf("sweep sends: %v", err)
 	}
-	conn := connectAs(t, e.Native, "leadevents_server", "of the server")
+	conn := connectAs(t, e.Native, "leadevents_server", "pw-4b7e19c2d0f3")
 	if err := conn.Exec(t.Context(), "KILL QUERY WHERE query_id = 'one of ours' SYNC FORMAT Null"); err != nil {
 		t.Errorf("end a query: %v", err)
 	}
