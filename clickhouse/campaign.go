@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,12 +40,12 @@ type EvaluationConfig struct {
 }
 
 func (c EvaluationConfig) withDefaults() EvaluationConfig {
-	c.AtOnce = or(c.AtOnce, 4)
-	c.Threads = or(c.Threads, 2)
-	c.Memory = or(c.Memory, 1<<30)
-	c.SliceLeads = or(c.SliceLeads, 1<<20)
-	c.PreviewTimeout = or(c.PreviewTimeout, 30*time.Second)
-	c.MaterializeTimeout = or(c.MaterializeTimeout, 30*time.Minute)
+	c.AtOnce = cmp.Or(c.AtOnce, 4)
+	c.Threads = cmp.Or(c.Threads, 2)
+	c.Memory = cmp.Or(c.Memory, 1<<30)
+	c.SliceLeads = cmp.Or(c.SliceLeads, 1<<20)
+	c.PreviewTimeout = cmp.Or(c.PreviewTimeout, 30*time.Second)
+	c.MaterializeTimeout = cmp.Or(c.MaterializeTimeout, 30*time.Minute)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"embed"
@@ -71,7 +72,7 @@ func Open(cfg Config) (*DB, error) {
 	}
 	db := &DB{
 		database: cfg.Database, evaluation: cfg.Evaluation.withDefaults(),
-		addrs: cfg.Addrs, user: cfg.User, password: cfg.Password, readTimeout: or(cfg.ReadTimeout, 30*time.Second), compress: cfg.Compress,
+		addrs: cfg.Addrs, user: cfg.User, password: cfg.Password, readTimeout: cmp.Or(cfg.ReadTimeout, 30*time.Second), compress: cfg.Compress,
 	}
 	db.previews, db.materializations = newGate(db.evaluation.AtOnce), newGate(db.evaluation.AtOnce)
 	dial := cfg.Dial
@@ -80,7 +81,7 @@ func Open(cfg Config) (*DB, error) {
 		dial = func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
 	}
 	heard := func(ctx context.Context, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, or(cfg.DialTimeout, 2*time.Second))
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.DialTimeout, 2*time.Second))
 		defer cancel()
 		conn, err := dial(ctx, addr)
 		if err != nil {
@@ -104,10 +105,10 @@ func Open(cfg Config) (*DB, error) {
 			return conn, err
 		},
 		TLS:             cfg.TLS,
-		DialTimeout:     or(cfg.DialTimeout, 2*time.Second),
-		ReadTimeout:     or(cfg.ReadTimeout, 30*time.Second),
-		MaxOpenConns:    or(cfg.MaxConns, 16),
-		MaxIdleConns:    or(cfg.MaxConns, 16),
+		DialTimeout:     cmp.Or(cfg.DialTimeout, 2*time.Second),
+		ReadTimeout:     cmp.Or(cfg.ReadTimeout, 30*time.Second),
+		MaxOpenConns:    cmp.Or(cfg.MaxConns, 16),
+		MaxIdleConns:    cmp.Or(cfg.MaxConns, 16),
 		ConnMaxLifetime: time.Hour,
 		Settings: clickhouse.Settings{
 			// On by default since 26.2, and with tokens of ours it lost rows in
@@ -194,12 +195,4 @@ func unavailable(err error) error {
 	e := leadevents.Wrap(leadevents.Unavailable, err, "the event store (ClickHouse) did not answer as it should; send the same request again")
 	e.Unanswered = Unanswered(err)
 	return e
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }

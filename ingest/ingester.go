@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,18 +53,18 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	c.Queue = or(c.Queue, 8192)
-	c.Lanes = or(c.Lanes, 2)
-	c.BulkLanes = or(c.BulkLanes, 2)
-	c.BulkQueue = or(c.BulkQueue, 64)
-	c.GroupRows = or(c.GroupRows, 10_000)
-	c.GroupBytes = or(c.GroupBytes, 4<<20)
-	c.GroupAge = or(c.GroupAge, 5*time.Millisecond)
-	c.PartsPerSecond = or(c.PartsPerSecond, 100)
-	c.SmallRows = or(c.SmallRows, 1000)
-	c.InsertTimeout = or(c.InsertTimeout, 10*time.Second)
-	c.PeekTimeout = or(c.PeekTimeout, 10*time.Second)
-	c.Silence = or(c.Silence, 700*time.Millisecond)
+	c.Queue = cmp.Or(c.Queue, 8192)
+	c.Lanes = cmp.Or(c.Lanes, 2)
+	c.BulkLanes = cmp.Or(c.BulkLanes, 2)
+	c.BulkQueue = cmp.Or(c.BulkQueue, 64)
+	c.GroupRows = cmp.Or(c.GroupRows, 10_000)
+	c.GroupBytes = cmp.Or(c.GroupBytes, 4<<20)
+	c.GroupAge = cmp.Or(c.GroupAge, 5*time.Millisecond)
+	c.PartsPerSecond = cmp.Or(c.PartsPerSecond, 100)
+	c.SmallRows = cmp.Or(c.SmallRows, 1000)
+	c.InsertTimeout = cmp.Or(c.InsertTimeout, 10*time.Second)
+	c.PeekTimeout = cmp.Or(c.PeekTimeout, 10*time.Second)
+	c.Silence = cmp.Or(c.Silence, 700*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -73,14 +74,6 @@ func (c *Config) setDefaults() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 // Ingester takes calls through peek, cold check, store and seal.

@@ -57,6 +57,7 @@ func (a *Audiences) commitTo(ctx context.Context, org leadevents.OrgID, id strin
 	if !exists {
 		action = audit.AudienceCreate
 	}
+	c.Since = before.CreatedAt
 	return a.record(ctx, org, id, audit.Act{Action: action, Object: id, Detail: audit.Detail{"leads": c.Leads, "before": before.Leads}}, c)
 }
 

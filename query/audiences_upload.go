@@ -204,9 +204,8 @@ func (a *Audiences) replace(ctx context.Context, org leadevents.OrgID, id string
 		return 0, err
 	}
 	err = a.commit(ctx, org, id, func(ctx context.Context, log leadevents.AudienceLog) error {
-		before, _ := log.Audience(id)
 		return a.commitTo(ctx, org, id, log, most, audit.AudienceReplace, leadevents.AudienceCommit{
-			Sequence: log.Next(), Layer: layer, Replaces: true, Leads: leads, Since: before.CreatedAt,
+			Sequence: log.Next(), Layer: layer, Replaces: true, Leads: leads,
 		})
 	})
 	return leads, err
@@ -222,9 +221,8 @@ func (a *Audiences) add(ctx context.Context, org leadevents.OrgID, id string, la
 		if leads == 0 && exists {
 			return nil
 		}
-		before, _ := log.Audience(id)
 		err := a.commitTo(ctx, org, id, log, most, audit.AudienceAppend, leadevents.AudienceCommit{
-			Sequence: log.Next(), Layer: layer, Base: log.Base(), Leads: leads, Since: before.CreatedAt,
+			Sequence: log.Next(), Layer: layer, Base: log.Base(), Leads: leads,
 		})
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -53,18 +54,18 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	c.Horizon = or(c.Horizon, 72*time.Hour)
-	c.Deadline = or(c.Deadline, 30*time.Second)
-	c.ShortHorizon = or(c.ShortHorizon, 10*time.Minute)
-	c.Margin = or(c.Margin, min(5*time.Second, c.ShortHorizon/10, c.Horizon/10))
-	c.SlotWidth = or(c.SlotWidth, 26)
-	c.SlotBits = or(c.SlotBits, 3)
-	c.ChunkKeys = or(c.ChunkKeys, 1000)
-	c.Connections = or(c.Connections, 2)
-	c.Timeout = or(c.Timeout, 5*time.Second)
-	c.PoolSize = or(c.PoolSize, 64)
-	c.HeartbeatEvery = or(c.HeartbeatEvery, time.Second)
-	c.RebuildRate = or(c.RebuildRate, 250_000)
+	c.Horizon = cmp.Or(c.Horizon, 72*time.Hour)
+	c.Deadline = cmp.Or(c.Deadline, 30*time.Second)
+	c.ShortHorizon = cmp.Or(c.ShortHorizon, 10*time.Minute)
+	c.Margin = cmp.Or(c.Margin, min(5*time.Second, c.ShortHorizon/10, c.Horizon/10))
+	c.SlotWidth = cmp.Or(c.SlotWidth, 26)
+	c.SlotBits = cmp.Or(c.SlotBits, 3)
+	c.ChunkKeys = cmp.Or(c.ChunkKeys, 1000)
+	c.Connections = cmp.Or(c.Connections, 2)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.PoolSize = cmp.Or(c.PoolSize, 64)
+	c.HeartbeatEvery = cmp.Or(c.HeartbeatEvery, time.Second)
+	c.RebuildRate = cmp.Or(c.RebuildRate, 250_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,12 +92,4 @@ func (c *Config) validate() error {
 		return fmt.Errorf("ledger.chunk_keys is %d: 1 to 2,000 are possible (a script's stack holds 8,000 arguments)", c.ChunkKeys)
 	}
 	return nil
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }

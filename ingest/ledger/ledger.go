@@ -436,9 +436,7 @@ func (l *Ledger) sealChunk(ctx context.Context, on terms, keys []leadevents.Key,
 			return
 		}
 		for _, loser := range claimants(value) {
-			if loser != tokens[at] {
-				contests = append(contests, leadevents.Contest{Key: keys[at], Winner: tokens[at], Loser: loser})
-			}
+			contests = append(contests, leadevents.Contest{Key: keys[at], Winner: tokens[at], Loser: loser})
 		}
 	})
 	return contests, err

@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	_ "embed"
@@ -61,9 +62,9 @@ type Limiter struct {
 
 // New connects when it is first asked; Close ends it.
 func New(cfg Config) (*Limiter, error) {
-	cfg.Timeout = or(cfg.Timeout, 100*time.Millisecond)
-	cfg.Pause = or(cfg.Pause, time.Second)
-	cfg.Lease = or(cfg.Lease, 30*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 100*time.Millisecond)
+	cfg.Pause = cmp.Or(cfg.Pause, time.Second)
+	cfg.Lease = cmp.Or(cfg.Lease, 30*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -101,14 +102,6 @@ func (l *Limiter) register(reg prometheus.Registerer) error {
 		}
 		return 0
 	}))
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 // Close closes the connections.

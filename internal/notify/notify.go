@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -58,9 +59,9 @@ type Channel struct {
 
 // New connects when it is first needed; Close ends it.
 func New(cfg Config) (*Channel, error) {
-	cfg.Timeout = or(cfg.Timeout, 250*time.Millisecond)
-	cfg.Gap = or(cfg.Gap, 50*time.Millisecond)
-	cfg.Silence = or(cfg.Silence, 5*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 250*time.Millisecond)
+	cfg.Gap = cmp.Or(cfg.Gap, 50*time.Millisecond)
+	cfg.Silence = cmp.Or(cfg.Silence, 5*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -77,14 +78,6 @@ func New(cfg Config) (*Channel, error) {
 		MaxRetries: 1, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: time.Millisecond,
 		PoolSize: 2, DialTimeout: dialTimeout, ReadTimeout: dialTimeout, WriteTimeout: dialTimeout,
 	})}, nil
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 type noLog struct{}

@@ -47,14 +47,10 @@ for k = 3, #KEYS do
       answer[#answer + 1] = position + j
       answer[#answer + 1] = owner
     else
-      if claims == 'c' .. token then claims = '' end
-      local others = claims
-      if #claims > 9 then
-        others = ''
-        for p = 1, #claims, 9 do
-          local claim = string.sub(claims, p, p + 8)
-          if claim ~= 'c' .. token then others = others .. claim end
-        end
+      local others = ''
+      for p = 1, #claims, 9 do
+        local claim = string.sub(claims, p, p + 8)
+        if claim ~= 'c' .. token then others = others .. claim end
       end
       if not owner then
         put[m + 1], put[m + 2] = ARGV[a + j - 1], others .. token
