@@ -341,3 +341,36 @@ func TestFaultAnInsertLingersBehindItsRepair(t *testing.T) {
 	alive.Store(false)
 	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
 }
+
+// A server ends and leaves rows without their states, others go on, and nobody sends
+// the rows again: whoever is left finds that it is heard of no more.
+func TestFaultAServerDiesBesideOthers(t *testing.T) {
+	w := newWorld(t, func(s *stores) {
+		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
+	})
+	began := time.Now()
+	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
+	w.stores.betweenStore = func(st ingest.Store) ingest.Store { return mending{st, true} }
+	second := w.start(t)
+	eventually(t, "both are known", func() bool { return w.client().ZCard(t.Context(), "servers").Val() == 2 })
+	second.breaksOff(call("broken off", events(300, now())...))
+	second.stop()
+	if _, wrong := w.process.states(); wrong != 300 {
+		t.Fatalf("%d rows lack their states, want 300: the test tests nothing", wrong)
+	}
+	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+	eventually(t, "its name is taken out", func() bool { return w.client().ZCard(t.Context(), "servers").Val() == 1 })
+}
+
+// A server that stops with nothing to mend says so, and nobody repairs for it.
+func TestAServerThatStopsInOrderIsNotMourned(t *testing.T) {
+	w := newWorld(t)
+	second := w.start(t)
+	second.wants(300, 0, "landed", events(300, now()))
+	names := func() int64 { return w.client().ZCard(t.Context(), "servers").Val() }
+	eventually(t, "both are known", func() bool { return names() == 2 })
+	second.stop()
+	if n := names(); n != 1 {
+		t.Fatalf("%d servers are known after one of two has stopped", n)
+	}
+}

@@ -154,8 +154,19 @@ func (in *Ingester) Close(ctx context.Context) error {
 	close(in.once.queue)
 	in.gatherer.Wait()
 	in.breakers.wait()
+	if in.mender.owes() {
+		return err // the name that stays in the ledger tells the others
+	}
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+	defer cancel()
+	if left := in.ledger.Leave(leaving); left != nil {
+		in.cfg.Logger.Warn("others will repair states for this server as if it had died", "error", left)
+	}
 	return err
 }
+
+// leaveLimit bounds the wait for Redis at the end: without it others only work more.
+const leaveLimit = time.Second
 
 // Submit stores a call and returns its answer. It returns only when the call has
 // ended, also when ctx has: the rows may be on their way, and they alias the

@@ -14,7 +14,8 @@ import (
 // mender adds the states of rows whose insert broke off between the row and its
 // state, with nobody left who sends them again. Nothing that was answered depends
 // on it: it makes the two tables equal again. What it has not done when the
-// process ends, the next process' first look does (ledger, repairAfterStart).
+// process ends, the ledger's watch in another process does, or the next process' first
+// look (ledger, presence.go and repairAfterStart).
 //
 // Every stretch is mended twice: at once, and a grace later; both times when the server
 // has confirmed that the queries of the insert have ended, for on one without a free
@@ -83,6 +84,13 @@ func (m *mender) want(next mending) {
 	}
 	at, _ := slices.BinarySearchFunc(m.wanted, next, func(a, b mending) int { return a.due.Compare(b.due) })
 	m.wanted = slices.Insert(m.wanted, at, next)
+}
+
+// owes says whether rows may lack their states yet.
+func (m *mender) owes() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.wanted) > 0
 }
 
 // take is the next mending if it is due, else after how long it will be.

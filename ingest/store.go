@@ -53,6 +53,8 @@ type Ledger interface {
 	Seal(ctx context.Context, v ledger.View, keys []leadevents.Key, tokens []leadevents.BatchID, keep time.Duration, owners []leadevents.BatchID) ([]leadevents.Contest, error)
 	Confirm(ctx context.Context, v ledger.View, org leadevents.OrgID, batch leadevents.BatchID) error
 	Deadline() time.Duration
+	// Leave says that this process ends, and that no row of it lacks its state.
+	Leave(ctx context.Context) error
 	// Lock takes named locks for at most d; false where another holds it.
 	Lock(ctx context.Context, names []string, d time.Duration) (held []bool, unlock func(), err error)
 }

@@ -135,6 +135,7 @@
 //	… between rows and their states      the receipt that lacks           states are added first    TestFaultWhatIsAnsweredHasItsStates
 //	… and nobody sends the rows again    its start, the heartbeat before  states are repaired       TestFaultClickHouseWasDownForLong
 //	… twice within a second              its name, in its memory          states are repaired       TestFaultClickHouseIsKilledTwiceInASecond
+//	… a server dies beside others          its name, with its last beat   states are repaired       TestFaultAServerDiesBesideOthers
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	… and arrives after they were          a second repair, later         states are repaired       TestFaultAnInsertArrivesBehindItsRepair
 //	… or ends long after they were         its query, which has to end      states are repaired then  TestFaultAnInsertLingersBehindItsRepair

@@ -492,6 +492,7 @@ func (l *Ledger) trustKey() string    { return l.cfg.Prefix + "trust" }
 func (l *Ledger) beatKey() string     { return l.cfg.Prefix + "beat" }
 func (l *Ledger) archivedKey() string { return l.cfg.Prefix + "archived" }
 func (l *Ledger) landedKey() string   { return l.cfg.Prefix + "landed" }
+func (l *Ledger) serversKey() string  { return l.cfg.Prefix + "servers" }
 
 // Which slices of a rebuild are done, and the lease of the process that does it.
 func (l *Ledger) rebuildKey() string   { return l.cfg.Prefix + "rebuild" }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leadevents"
@@ -26,6 +27,7 @@ type watch struct {
 		rest    Stretch // to be repaired once what is on its way has landed; empty without one
 	}
 	lastBeat time.Time
+	left     atomic.Bool // this process has said that it ends
 }
 
 // watchHealth looks at both stores at every heartbeat, and at once when kicked.
@@ -197,6 +199,12 @@ func (l *Ledger) adopt(ctx context.Context, o *observation) error {
 // again and again before a repair is through.
 const repairBefore = 5 * time.Minute
 
+// before is from when on rows may lack their states before the moment at which
+// something died, grace how long after it what was on its way may still arrive, and
+// be cut off.
+func (l *Ledger) before() time.Duration { return max(10*l.cfg.Deadline, repairBefore) + l.cfg.Margin }
+func (l *Ledger) grace() time.Duration  { return 3*l.cfg.Deadline + l.cfg.Margin }
+
 // repairAfterStart adds the states of rows that were on their way when ClickHouse,
 // or a server before us, died: a row and its state are two parts on disk, and where
 // nobody sends the row again its state would be missing. It runs beside everything
@@ -214,11 +222,11 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 	if server == r.server {
 		if r.rest != (Stretch{}) && o.now > r.rest.IngestedUntil {
 			l.repairStates(r.rest, func() { r.rest = Stretch{} })
+			return nil
 		}
-		return nil
+		return l.repairForTheDead(ctx, o.now)
 	}
-	before := max(10*l.cfg.Deadline, repairBefore) + l.cfg.Margin
-	grace := 3*l.cfg.Deadline + l.cfg.Margin
+	before, grace := l.before(), l.grace()
 	// Rows are stamped by Redis' clock. ClickHouse may have been down for long: the
 	// heartbeats ended when it died.
 	started := o.archive.Started + skew
@@ -273,7 +281,10 @@ func (l *Ledger) beat(ctx context.Context, o *observation, t *Trust) error {
 	if err := l.control.Eval(ctx, beatScript, keys, t.Epoch, confirmed).Err(); err != nil {
 		return fmt.Errorf("write the heartbeat to Redis: %w", err)
 	}
-	return nil
+	if l.watch.left.Load() {
+		return nil
+	}
+	return l.note(ctx, o.now)
 }
 
 // observeClock compares a time read during [before, now] with where it should be.
