@@ -96,7 +96,7 @@ func (b *campaignBench) run(ctx context.Context, r *report) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.stand.stop()) }()
 	for _, events := range []uint64{b.events / 10, b.events} {
-		d, err := b.load(ctx, events)
+		d, err := b.load(ctx, r, events)
 		if err != nil {
 			return fmt.Errorf("load %d events: %w", events, err)
 		}
@@ -132,7 +132,7 @@ func (b *campaignBench) run(ctx context.Context, r *report) (err error) {
 // load makes a database: three fifths of the events over three years in calls of
 // 50,000, the rest of the last 30 days; 10 types by Zipf's law. The audience is
 // a part of the leads in no order, the huge one all of them.
-func (b *campaignBench) load(ctx context.Context, events uint64) (*campaignData, error) {
+func (b *campaignBench) load(ctx context.Context, r *report, events uint64) (*campaignData, error) {
 	d := &campaignData{database: fmt.Sprintf("bench_campaign_%d", events), events: events}
 	outside, err := b.stand.connect("default")
 	if err != nil {
@@ -175,7 +175,34 @@ func (b *campaignBench) load(ctx context.Context, events uint64) (*campaignData,
 	if err := b.loadAudiences(ctx, d); err != nil {
 		return nil, err
 	}
-	return d, waitForMerges(ctx, d.conn)
+	if err := waitForMerges(ctx, d.conn); err != nil {
+		return nil, err
+	}
+	return d, b.mergeStates(ctx, r, d)
+}
+
+// mergeStates does what a server does within a quarter of an hour.
+func (b *campaignBench) mergeStates(ctx context.Context, r *report, d *campaignData) error {
+	states := func() (n uint64, err error) {
+		err = d.conn.QueryRow(ctx, "SELECT count() FROM lead_states").Scan(&n)
+		return n, err
+	}
+	before, err := states()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	merged, err := d.ours.MergeStates(ctx)
+	if err != nil || !merged {
+		return err
+	}
+	took := time.Since(began)
+	after, err := states()
+	if err != nil {
+		return err
+	}
+	r.linef("The server merged %d states of %d events into %d, in %.1f s.", before, d.events, after, took.Seconds())
+	return nil
 }
 
 func (b *campaignBench) generator(times loadgen.Times) (*loadgen.Generator, error) {

@@ -72,6 +72,8 @@ type evaluation struct {
 	db  *DB
 	org leadevents.OrgID
 	run uint64 // of a materialization
+	// about is how many leads a slice has, at most as a rule.
+	about int
 }
 
 // newEvaluation checks what a programmer may forget: a source that names nobody
@@ -231,7 +233,18 @@ func (q *question) list() string { return q.parameter("UInt64", strconv.FormatUi
 // other granules from being read, and a comparison of every row costs as much
 // as its look-up.
 func (q *question) states(f audience.Filter) string {
-	sql := "FROM lead_states WHERE " + ofOrganization + " AND event_type = " + q.text(f.EventType)
+	return "FROM lead_states" + q.ofType(f)
+}
+
+// statesSince are those of them whose last event is not before from. The time is looked
+// at first, by hand: in the order in which the server would look (26.7) it takes
+// half as much processor time again.
+func (q *question) statesSince(f audience.Filter, from leadevents.Millis) string {
+	return "FROM lead_states PREWHERE last_at >= " + q.moment(from) + q.ofType(f)
+}
+
+func (q *question) ofType(f audience.Filter) string {
+	sql := " WHERE " + ofOrganization + " AND event_type = " + q.text(f.EventType)
 	if q.slice != everyPhone {
 		sql += " AND indexHint(" + inSlice + ")"
 	}

@@ -34,73 +34,98 @@ type marks []uint64
 func (l phoneList) marks() marks { return make(marks, (len(l)+63)/64) }
 
 func (m marks) has(i int) bool { return m[i/64]&(1<<(i%64)) != 0 }
+func (m marks) set(i int)      { m[i/64] |= 1 << (i % 64) }
 
-// marker marks the phones of a list that it is given, block by block. Whatever
-// their order is, they are found; a block in order, which is how states lie, is
-// merged with the list: 1.5 ns a phone, where a look-up in a hash table of a million
-// takes 20.
-type marker struct {
-	leads phoneList
-	marks marks
-	at    int // every lead before it is smaller than the block that was last merged
-}
-
-func (l phoneList) marker(m marks) *marker { return &marker{leads: l, marks: m} }
-
-func (k *marker) mark(block []uint64) {
-	switch {
-	case len(block) == 0:
-	case slices.IsSorted(block):
-		k.merge(block)
-	default:
+// mark marks the phones of a block that are in the list. Whatever their order is, they
+// are found; a block in order, which is how states lie, is merged with the list: 2.5 ns a
+// phone where one of ten is a lead, and a look-up in a hash table of a million takes 20.
+func (l phoneList) mark(m marks, block []uint64) {
+	if len(block) == 0 || len(l) == 0 {
+		return
+	}
+	if !slices.IsSorted(block) {
 		for _, p := range block {
-			if at, found := slices.BinarySearch(k.leads, p); found {
-				k.marks[at/64] |= 1 << (at % 64)
+			if at, found := slices.BinarySearch(l, p); found {
+				m.set(at)
 			}
 		}
+		return
+	}
+	from, _ := slices.BinarySearch(l, block[0])
+	to, found := slices.BinarySearch(l, block[len(block)-1])
+	if found {
+		to++
+	}
+	const thin = 16 // times as many on one side: they are searched, not walked through
+	switch leads := l[from:to]; {
+	case len(leads)/thin > len(block):
+		for _, p := range block {
+			at, found := seek(leads, p)
+			if leads = leads[at:]; found {
+				m.set(to - len(leads))
+			}
+		}
+	case len(block)/thin > len(leads):
+		for i, lead := range leads {
+			at, found := seek(block, lead)
+			if block = block[at:]; found {
+				m.set(from + i)
+			}
+		}
+	default:
+		l.merge(m, from, block)
 	}
 }
 
-// merge walks through the block from lead to lead. The other way round, from phone
-// to phone, took three times as long: of ten phones one is a lead, and the
-// processor cannot guess which, so that it is better asked once a lead.
-func (k *marker) merge(block []uint64) {
-	leads, at := k.leads, k.at
-	if at == len(leads) || at > 0 && leads[at-1] >= block[0] || leads[at] < block[0] {
-		at, _ = slices.BinarySearch(leads, block[0])
+// merge walks through the block and the leads from the first on, in two halves at a time,
+// without a branch on what it finds: of ten phones one is a lead, and a processor that
+// guesses which is wrong once a lead. Asked once a lead, with a branch, it took 5.5 ns a
+// phone, in one piece without branches 3.8, in four 2.8.
+func (l phoneList) merge(m marks, first int, block []uint64) {
+	left, right := block[:len(block)/2], block[len(block)/2:]
+	i, j := 0, 0 // in the halves
+	a := first   // and where their leads are
+	b, _ := slices.BinarySearch(l, right[0])
+	for i < len(left) && a < len(l) && j < len(right) && b < len(l) {
+		x, y := advance(left[i], l[a])
+		z, w := advance(right[j], l[b])
+		m[a/64] |= uint64(x&y) << (a % 64)
+		m[b/64] |= uint64(z&w) << (b % 64)
+		i, a, j, b = i+x, a+y, j+z, b+w
 	}
-	const idle = 8 // leads in a row that the block has nothing of: they are skipped
-	still := 0
-	for i := 0; at < len(leads); at++ {
-		lead := leads[at]
-		if block[i] < lead {
-			still = 0
-			for i++; i < len(block) && block[i] < lead; i++ {
-			}
-			if i == len(block) {
-				break
-			}
-		}
-		if block[i] == lead {
-			k.marks[at/64] |= 1 << (at % 64)
-			still = 0
-		} else if still++; still == idle {
-			at, still = skip(leads, at+1, block[i])-1, 0
-		}
-	}
-	k.at = at
+	l.mergeRest(m, a, left[i:])
+	l.mergeRest(m, b, right[j:])
 }
 
-// skip is the first place from at on whose phone is not below p; it is looked for
-// in steps that double.
-func skip(leads phoneList, at int, p uint64) int {
+func (l phoneList) mergeRest(m marks, at int, block []uint64) {
+	for i := 0; i < len(block) && at < len(l); {
+		x, y := advance(block[i], l[at])
+		m[at/64] |= uint64(x&y) << (at % 64)
+		i, at = i+x, at+y
+	}
+}
+
+// advance is 1 for each side that has come no further than the other: both, if they
+// are the same phone.
+func advance(phone, lead uint64) (x, y int) {
+	if phone <= lead {
+		x = 1
+	}
+	if lead <= phone {
+		y = 1
+	}
+	return x, y
+}
+
+// seek is where a phone is, or would be, looked for in steps that double.
+func seek(in []uint64, p uint64) (at int, found bool) {
 	step := 1
-	for at+step <= len(leads) && leads[at+step-1] < p {
+	for at+step <= len(in) && in[at+step-1] < p {
 		at += step
 		step *= 2
 	}
-	n, _ := slices.BinarySearch(leads[at:min(at+step, len(leads))], p)
-	return at + n
+	n, found := slices.BinarySearch(in[at:min(at+step, len(in))], p)
+	return at + n, found
 }
 
 // picked are the phones that are marked in m and not in n.

@@ -22,7 +22,6 @@ func TestMarkerMarksWhomItIsGiven(t *testing.T) {
 		below := []uint64{50, 1000, 1 << 40, 1<<64 - 1}[r.IntN(4)]
 		leads := randomList(r, r.IntN(200), below)
 		m, given := leads.marks(), map[uint64]bool{}
-		marker := leads.marker(m)
 		for range r.IntN(5) {
 			block := []uint64(randomList(r, r.IntN(300), below))
 			for range r.IntN(20) {
@@ -33,7 +32,7 @@ func TestMarkerMarksWhomItIsGiven(t *testing.T) {
 			if r.IntN(3) > 0 {
 				slices.Sort(block)
 			}
-			marker.mark(block)
+			leads.mark(m, block)
 			for _, p := range block {
 				given[p] = true
 			}
@@ -139,9 +138,9 @@ func BenchmarkMark(b *testing.B) {
 	}
 	slices.Sort(states)
 	for b.Loop() {
-		marker := leads.marker(leads.marks())
+		m := leads.marks()
 		for block := range slices.Chunk(states, 65_409) {
-			marker.mark(block)
+			leads.mark(m, block)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(states)), "ns/phone")

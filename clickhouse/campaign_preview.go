@@ -76,7 +76,7 @@ func (v *evaluation) preview(ctx context.Context, s slice, ways []way, totals *a
 // phones reads the leads of the slice.
 func (q *question) phones(ctx context.Context) (phoneList, error) {
 	var (
-		leads     phoneList
+		leads     = make(phoneList, 0, q.about)
 		ascending = true
 		sql       string
 	)

@@ -83,8 +83,7 @@ const ofSent = " AND phone IN (SELECT phone FROM sent)"
 
 // read marks the phones of an answer.
 func (s search) read(ctx context.Context, sql string, external []ch.ExternalTable) error {
-	mark := s.leads.marker(s.found)
-	return s.question.read(ctx, sql, external, false, func(phones []uint64, _ []uint8) { mark.mark(phones) })
+	return s.question.read(ctx, sql, external, false, func(phones []uint64, _ []uint8) { s.leads.mark(s.found, phones) })
 }
 
 // filter marks the leads that have the events that a filter asks for.
@@ -120,15 +119,14 @@ func (s search) filter(ctx context.Context, f audience.Filter, w way) error {
 func (s search) within(ctx context.Context, f audience.Filter, among string, table []ch.ExternalTable) error {
 	from, to, _ := f.Window(s.FireAt, s.ClockSkew)
 	var (
-		later           = s.leads.marks()
-		mark, markLater = s.leads.marker(s.found), s.leads.marker(later)
-		in, behind      []uint64
-		sql             = "SELECT phone, last_at > " + s.moment(min(to, leadevents.MaxOccurredAt)) + " AS flag " +
-			s.states(f) + " AND last_at >= " + s.moment(max(from, leadevents.MinOccurredAt)) + among
+		later      = s.leads.marks()
+		in, behind []uint64
+		sql        = "SELECT phone, last_at > " + s.moment(min(to, leadevents.MaxOccurredAt)) + " AS flag " +
+			s.statesSince(f, max(from, leadevents.MinOccurredAt)) + among
 	)
 	err := s.question.read(ctx, sql, table, true, func(phones []uint64, flags []uint8) {
 		if bytes.IndexByte(flags, 1) < 0 {
-			mark.mark(phones)
+			s.leads.mark(s.found, phones)
 			return
 		}
 		in, behind = in[:0], behind[:0]
@@ -139,8 +137,8 @@ func (s search) within(ctx context.Context, f audience.Filter, among string, tab
 				behind = append(behind, p)
 			}
 		}
-		mark.mark(in)
-		markLater.mark(behind)
+		s.leads.mark(s.found, in)
+		s.leads.mark(later, behind)
 	})
 	if err != nil {
 		return err

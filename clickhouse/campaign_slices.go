@@ -40,6 +40,7 @@ func (v *evaluation) slices(ctx context.Context, size int) ([]slice, error) {
 		return nil, fmt.Errorf("estimate the audience: %w", err)
 	}
 	n := min(1+int(rows)/size, maxSlices)
+	v.about = min(int(rows)/n*9/8, 2*size)
 	if n == 1 {
 		return []slice{everyPhone}, nil
 	}

@@ -180,6 +180,7 @@ func (s *Sends) Run(ctx context.Context) error {
 	g.Go(func() error { return s.every(ctx, s.renewAll) })
 	g.Go(func() error { return s.every(ctx, s.takeOverAll) })
 	g.Go(func() error { return sweepRegularly(ctx, s.turns, "sends", s.cfg.Logger, s.sweep) })
+	g.Go(func() error { return sweepRegularly(ctx, s.turns, "states", s.cfg.Logger, s.mergeStates) })
 	err := g.Wait()
 	for {
 		select {
@@ -374,6 +375,15 @@ func (s *Sends) sweep(ctx context.Context) error {
 	swept, err := s.store.SweepSends(ctx, sweepUnfinished)
 	if swept != (audience.Sweep{}) {
 		s.cfg.Logger.Info("swept sends", "runs", swept.Runs, "lists", swept.Lists, "leases", swept.Leases)
+	}
+	return err
+}
+
+func (s *Sends) mergeStates(ctx context.Context) error {
+	began := time.Now()
+	merged, err := s.store.MergeStates(ctx)
+	if merged {
+		s.cfg.Logger.Info("merged the states that filters read", "seconds", time.Since(began).Seconds())
 	}
 	return err
 }

@@ -47,6 +47,9 @@ type SendStore interface {
 	DropRun(ctx context.Context, org leadevents.OrgID, run uint64) error
 	// SweepSends removes what no send can ask for any more, of all organizations.
 	SweepSends(ctx context.Context, grace time.Duration) (audience.Sweep, error)
+	// MergeStates makes one of the several states that a lead may have, where that is
+	// worth it: what filters read is in parts.
+	MergeStates(ctx context.Context) (merged bool, err error)
 	SendLeads(ctx context.Context, org leadevents.OrgID, run uint64, f func(phones []leadevents.Phone, externalIDs []string) error) error
 	SendVerdict(ctx context.Context, org leadevents.OrgID, run uint64, filters []audience.Filter, phone leadevents.Phone) (audience.Decision, bool, error)
 }

@@ -12,8 +12,8 @@ const (
 	sweepLimit = 10 * time.Minute
 )
 
-// sweepRegularly removes what nobody can ask for any more, one process for all,
-// until ctx ends.
+// sweepRegularly does what has to be done now and then, one process for all, until
+// ctx ends: to remove what nobody can ask for any more, mostly.
 func sweepRegularly(ctx context.Context, t turns, what string, log *slog.Logger, sweep func(context.Context) error) error {
 	next := time.NewTimer(sweepFirst)
 	defer next.Stop()
@@ -25,7 +25,7 @@ func sweepRegularly(ctx context.Context, t turns, what string, log *slog.Logger,
 			next.Reset(sweepEvery)
 		}
 		if err := sweepOnce(ctx, t, what, sweep); err != nil && ctx.Err() == nil {
-			log.Warn(what+" could not be swept; what they left stays until the next time", "error", err)
+			log.Warn("the sweep of "+what+" failed; the next is in "+sweepEvery.String(), "error", err)
 		}
 	}
 }
