@@ -127,7 +127,7 @@ func (db *DB) ContestsOf(ctx context.Context, batches []leadevents.BatchRef) ([]
 	var contests []leadevents.Contest
 	names := map[string]string{}
 	err = db.stream(ctx, "contests_of_batches", nil, func(rows driver.Rows) error {
-		key, winner, loser, err := scanKey(rows, names, 2)
+		key, winner, loser, err := scanContest(rows, names)
 		contests = append(contests, leadevents.Contest{Key: key, Winner: winner, Loser: loser})
 		return err
 	})

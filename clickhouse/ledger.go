@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -13,7 +14,7 @@ import (
 	"leadevents/ingest/ledger"
 )
 
-// streamPiece is how many keys a rebuild handles at once: 50,000 keys are 2 MB
+// streamPiece is how many contests a rebuild handles at once: 50,000 keys are 2 MB
 // here and about 50 ms of Redis' time.
 const streamPiece = 50_000
 
@@ -62,43 +63,60 @@ func (db *DB) SaveBeat(ctx context.Context, beat leadevents.Millis) error {
 	return nil
 }
 
-// StreamKeys reads the keys of a stretch of time, of all organizations, in
-// pieces of 50,000; f must not keep them.
-func (db *DB) StreamKeys(ctx context.Context, from, to, ingestedSince leadevents.Millis, f func([]leadevents.Key, []leadevents.BatchID) error) error {
-	keys := make([]leadevents.Key, 0, streamPiece)
-	batches := make([]leadevents.BatchID, 0, streamPiece)
-	flush := func() error {
-		if len(keys) == 0 {
-			return nil
-		}
-		err := f(keys, batches)
-		keys, batches = keys[:0], batches[:0]
-		return err
-	}
-	names := map[string]string{} // one copy of each event type
-	err := db.stream(ctx, "ledger_keys", stretch(from, to, ingestedSince), func(rows driver.Rows) error {
-		key, batch, _, err := scanKey(rows, names, 1)
-		if err != nil {
-			return err
-		}
-		keys, batches = append(keys, key), append(batches, batch)
-		if len(keys) == streamPiece {
-			return flush()
-		}
-		return nil
+// StreamKeys reads the keys of a stretch, of all organizations, in blocks of some
+// 65,000; f must not keep them. By columns: a Scan a row took 1 µs, a fifth of a rebuild.
+func (db *DB) StreamKeys(ctx context.Context, s ledger.Stretch, f func([]leadevents.Key, []leadevents.BatchID) error) error {
+	var (
+		orgs, phones, owners proto.ColUInt64
+		at                   proto.ColInt64
+		types                proto.ColStr
+		keys                 []leadevents.Key
+		batches              []leadevents.BatchID
+		names                = map[string]string{} // one copy of each event type
+	)
+	err := db.columns(ctx, columnQuery{
+		text: sqlText("ledger_keys"), parameters: stretch(s),
+		into: proto.Results{{Name: "organization", Data: &orgs}, {Name: "type", Data: &types}, {Name: "phone", Data: &phones}, {Name: "at", Data: &at}, {Name: "batch", Data: &owners}},
+		block: func() error {
+			keys, batches = keys[:0], batches[:0]
+			for i, org := range orgs {
+				text := types.Buf[types.Pos[i].Start:types.Pos[i].End]
+				name, known := names[string(text)]
+				if !known {
+					name = string(text)
+					names[name] = name
+				}
+				keys = append(keys, leadevents.Key{Org: leadevents.OrgID(org), EventType: name, Phone: leadevents.Phone(phones[i]), OccurredAt: leadevents.Millis(at[i])})
+				batches = append(batches, leadevents.BatchID(owners[i]))
+			}
+			if len(keys) == 0 {
+				return nil
+			}
+			return f(keys, batches)
+		},
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("read keys: %w", err)
 	}
-	return flush()
+	return nil
+}
+
+// LatestStamp implements ledger.Archive.
+func (db *DB) LatestStamp(ctx context.Context, since leadevents.Millis) (leadevents.Millis, error) {
+	var at int64
+	err := db.conn.QueryRow(params(ctx, clickhouse.Parameters{"since": strconv.FormatInt(int64(since), 10)}), sqlText("ledger_latest_stamp")).Scan(&at)
+	if err != nil {
+		return 0, unavailable(fmt.Errorf("read the latest stamp: %w", err))
+	}
+	return leadevents.Millis(at), nil
 }
 
 // StreamContests reads the contests of a stretch of time, of all organizations.
 func (db *DB) StreamContests(ctx context.Context, from, to leadevents.Millis, f func([]leadevents.Contest) error) error {
 	var contests []leadevents.Contest
 	names := map[string]string{}
-	err := db.stream(ctx, "ledger_contests", stretch(from, to, 0), func(rows driver.Rows) error {
-		key, winner, loser, err := scanKey(rows, names, 2)
+	err := db.stream(ctx, "ledger_contests", stretch(ledger.Stretch{From: from, To: to}), func(rows driver.Rows) error {
+		key, winner, loser, err := scanContest(rows, names)
 		if err != nil {
 			return err
 		}
@@ -142,35 +160,30 @@ func (db *DB) LackReceipts(ctx context.Context, answers []ledger.Landed) ([]ledg
 // RepairStates adds the states of the rows of a stretch. However many they are,
 // the server needs 256 MiB for it, and disk beyond.
 func (db *DB) RepairStates(ctx context.Context, s ledger.Stretch) error {
-	p := stretch(s.From, s.To, s.IngestedSince)
-	p["ingested_until"] = strconv.FormatInt(int64(s.IngestedUntil), 10)
-	ctx = clickhouse.Context(params(ctx, p), clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": 256 << 20}))
+	ctx = clickhouse.Context(params(ctx, stretch(s)), clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": 256 << 20}))
 	if err := db.conn.Exec(ctx, sqlText("states_repair")); err != nil {
 		return unavailable(fmt.Errorf("repair states: %w", err))
 	}
 	return nil
 }
 
-func stretch(from, to, ingestedSince leadevents.Millis) clickhouse.Parameters {
+func stretch(s ledger.Stretch) clickhouse.Parameters {
 	return clickhouse.Parameters{
-		"from":           strconv.FormatInt(int64(from), 10),
-		"to":             strconv.FormatInt(int64(to), 10),
-		"ingested_since": strconv.FormatInt(int64(max(ingestedSince, 0)), 10),
+		"from":           strconv.FormatInt(int64(s.From), 10),
+		"to":             strconv.FormatInt(int64(s.To), 10),
+		"ingested_since": strconv.FormatInt(int64(max(s.IngestedSince, 0)), 10),
+		"ingested_until": strconv.FormatInt(int64(s.IngestedUntil), 10),
 	}
 }
 
-// scanKey reads a key and one or two batch ids behind it.
-func scanKey(rows driver.Rows, names map[string]string, batches int) (key leadevents.Key, first, second leadevents.BatchID, err error) {
+// scanContest reads a key and the two batches of its contest.
+func scanContest(rows driver.Rows, names map[string]string) (key leadevents.Key, first, second leadevents.BatchID, err error) {
 	var (
 		org, phone, a, b uint64
 		eventType        string
 		occurred         int64
 	)
-	if batches == 2 {
-		err = rows.Scan(&org, &eventType, &phone, &occurred, &a, &b)
-	} else {
-		err = rows.Scan(&org, &eventType, &phone, &occurred, &a)
-	}
+	err = rows.Scan(&org, &eventType, &phone, &occurred, &a, &b)
 	name, ok := names[eventType]
 	if !ok {
 		name = eventType

@@ -153,7 +153,7 @@ type Ledger struct {
 	// Heartbeat is how often the health of both stores is looked at.
 	Heartbeat time.Duration `key:"heartbeat" default:"1s" range:"50ms..1m"`
 	// RebuildRate bounds a rebuild after a loss, in keys a second.
-	RebuildRate int `key:"rebuild_rate" default:"250000" range:"1000..10000000"`
+	RebuildRate int `key:"rebuild_rate" default:"500000" range:"1000..10000000"`
 }
 
 // Ingest bounds the write path.

@@ -245,3 +245,38 @@ func idempotentAfter(t *testing.T, at, broken string, other, lost bool) {
 	}
 	w.process.wants(0, 300, "keyed", list)
 }
+
+// A rebuild reads what was there when it began and does not run after what comes
+// meanwhile; of neither an answer changes.
+func TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile(t *testing.T) {
+	w := newWorld(t, func(s *stores) { s.ledger.RebuildRate = 2000 })
+	before, meanwhile := events(6000, now().Add(-20*time.Hour)), events(3000, now().Add(-time.Minute))
+	w.process.wants(6000, 0, "before", before)
+	epoch := w.process.ledger.Status().Epoch
+	w.flush()
+	w.process.until("rebuilding", func(s ledger.Status) bool {
+		return s.State == ledger.Rebuilding && s.Epoch != epoch && s.RebuiltKeys > 0
+	})
+	w.process.wants(3000, 0, "meanwhile", meanwhile) // in a slice that is still to be read
+	w.process.until("trusted", trusted)
+	w.process.wants(0, 6000, "before", before)
+	w.process.wants(0, 3000, "meanwhile", meanwhile)
+	if keys, err := w.client().HGet(t.Context(), "rebuild", "keys").Int(); err != nil || keys != 6000 {
+		t.Fatalf("%d keys were rebuilt (%v), 6000 were there when it began", keys, err)
+	}
+}
+
+// What bears a stamp of a clock that was ahead was there too.
+func TestFaultARebuildReadsStampsOfAClockThatWasAhead(t *testing.T) {
+	w := newWorld(t)
+	list := events(1000, now().Add(-time.Hour))
+	w.process.wants(1000, 0, "ahead", list)
+	err := w.process.db.Conn().Exec(t.Context(), "ALTER TABLE lead_events UPDATE ingested_at = ingested_at + INTERVAL 1 HOUR WHERE 1 SETTINGS mutations_sync = 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := w.process.ledger.Status().Epoch
+	w.flush()
+	w.process.until("trusted", func(s ledger.Status) bool { return trusted(s) && s.Epoch != epoch })
+	w.process.wants(0, 1000, "ahead", list)
+}

@@ -225,7 +225,14 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 	case <-up.Done():
 		return context.Cause(up)
 	}
-	defer func() { <-in.running }()
+	var pause time.Duration
+	defer func() {
+		if pause == 0 {
+			<-in.running
+			return
+		}
+		time.AfterFunc(pause, func() { <-in.running })
+	}()
 	if !call.DryRun {
 		paused := time.Now()
 		if err := in.pace.acquire(up, bigCalls, call.years.parts()); err != nil {
@@ -233,7 +240,10 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 		}
 		in.metrics.paced.Add(time.Since(paused).Seconds())
 	}
-	in.runGroup([]*Call{call})
+	began := time.Now()
+	if in.runGroup([]*Call{call}); call.rebuilding {
+		pause = time.Since(began)
+	}
 	return nil
 }
 

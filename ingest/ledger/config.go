@@ -65,7 +65,7 @@ func (c *Config) setDefaults() {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.PoolSize = cmp.Or(c.PoolSize, 64)
 	c.HeartbeatEvery = cmp.Or(c.HeartbeatEvery, time.Second)
-	c.RebuildRate = cmp.Or(c.RebuildRate, 250_000)
+	c.RebuildRate = cmp.Or(c.RebuildRate, 500_000)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -80,8 +80,9 @@
 //
 // # Orphans
 //
-// The rebuild reads every row that was there when its epoch began. A row that is
-// stored behind the stream has no key until its own request seals it, and that
+// The rebuild reads every row that was there when it began, told by the latest stamp of
+// all: what comes later is not read, or it would run after the load for ever. A row that is
+// stored later, or behind the stream, has no key until its own request seals it, and that
 // request may have died. Nobody was told inserted, so a later one may be, unless
 // somebody was told duplicate meanwhile, on the ground of that row: then the next
 // answer must be duplicate too, when the ledger is trusted again and a key's
@@ -144,6 +145,8 @@
 //	lead_events is another table         its UUID                         new era, rebuild          TestFaultTheTableIsAnother
 //	the horizon was changed              the record                       new era, rebuild          TestFaultTheHorizonIsChanged
 //	the layout was changed               the record                       new era, rebuild          TestFaultTheLayoutIsChanged
+//	… its stamps stay, ahead of all      the latest stamp                 they are rebuilt too      TestFaultARebuildReadsStampsOfAClockThatWasAhead
+//	much is stored while rebuilding      the latest stamp                 left to their requests    TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile
 //	the server dies while rebuilding     the slices noted in Redis        another goes on           TestFaultTheRebuilderDies
 //	… between the two trust records      the numbers                      ClickHouse is told again  TestFaultATrustRecordIsMissingInClickHouse
 //	a request dies while rebuilding      its row, by the next of its key  sealed for it, duplicate  TestFaultARowIsStoredBehindTheRebuild

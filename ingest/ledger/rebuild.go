@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,7 +58,10 @@ func (l *Ledger) rebuildOnce(t *Trust) {
 // of occurred_at and notes each finished slice in Redis, so that whoever goes on
 // after a crash starts there; while it runs, requests are served as suspect.
 //
-// A row that arrives behind the stream belongs to a request that is still to
+// It reads the rows that are there when it begins, told by their stamps: under load
+// as many again may come meanwhile, and it would run after them.
+//
+// A row that comes later, or arrives behind the stream belongs to a request that is still to
 // seal it (in this epoch), or that has died unanswered: then whoever is told
 // duplicate because of it has sealed it (see "Orphans"). So nothing is missed.
 func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
@@ -74,15 +78,38 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 		}
 		t = &next
 	}
-	slices := l.slices(t)
+	latest, err := l.archive.LatestStamp(ctx, t.At)
+	if err != nil {
+		return err
+	}
+	slices := l.slices(t, max(t.At, latest)+1)
 	done, err := l.resumeFrom(ctx, t)
 	if err != nil {
 		return err
 	}
 	l.progress.slices.Store(int64(len(slices)))
+	// Whoever meets a key that is set here is told duplicate, without a look at the
+	// row: so its state must be there, whatever became of the insert. That of the next
+	// slice is repaired while the keys of one are set.
+	mended := make(chan error, 1)
+	var mending sync.WaitGroup
+	defer mending.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	mend := func(n int) {
+		if n < len(slices) {
+			mending.Go(func() { mended <- l.archive.RepairStates(ctx, slices[n]) })
+		}
+	}
+	mend(done)
 	for n := done; n < len(slices); n++ {
 		l.progress.slice.Store(int64(n))
-		if err := l.rebuildSlice(ctx, t, slices[n], lease); err != nil {
+		err := <-mended
+		mend(n + 1)
+		if err == nil {
+			err = l.rebuildSlice(ctx, t, slices[n], lease)
+		}
+		if err != nil {
 			return fmt.Errorf("rebuild slice %d of %d: %w", n+1, len(slices), err)
 		}
 		if err := l.control.HSet(ctx, l.rebuildKey(), "epoch", t.Epoch, "done", n+1, "keys", l.progress.keys.Load()).Err(); err != nil {
@@ -124,25 +151,21 @@ func errWritten(written bool) error {
 	return errEpoch
 }
 
-// slice is a stretch of occurred_at, and since when its rows must have come.
-type slice struct {
-	from, to, ingestedSince leadevents.Millis
-}
-
 // slices cuts the horizon in 72 (hours, by default), counted from the epoch's
 // begin so that they are the same after a crash; the last holds the future, and
-// one more the old events that came recently.
-func (l *Ledger) slices(t *Trust) []slice {
+// one more the old events that came recently; all of them without what bears the stamp
+// until or a later one.
+func (l *Ledger) slices(t *Trust, until leadevents.Millis) []Stretch {
 	horizon := leadevents.Millis((l.cfg.Horizon + l.cfg.Margin).Milliseconds())
 	step := max(horizon/72, 1000)
 	start := max(t.At-horizon, 0)
-	var slices []slice
+	var slices []Stretch
 	for from := start; from < t.At; from += step {
-		slices = append(slices, slice{from: from, to: min(from+step, t.At)})
+		slices = append(slices, Stretch{From: from, To: min(from+step, t.At), IngestedUntil: until})
 	}
-	slices = append(slices, slice{from: t.At, to: leadevents.MaxOccurredAt + 1})
+	slices = append(slices, Stretch{From: t.At, To: EveryMoment, IngestedUntil: until})
 	recent := t.At.Add(-l.cfg.ShortHorizon - l.cfg.Deadline - l.cfg.Margin)
-	return append(slices, slice{from: 0, to: start, ingestedSince: recent})
+	return append(slices, Stretch{From: 0, To: start, IngestedSince: recent, IngestedUntil: until})
 }
 
 // resumeFrom is the number of slices that are done in this epoch.
@@ -161,14 +184,8 @@ func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
 	return done, nil
 }
 
-func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s slice, lease *lease) error {
-	// Whoever meets a key that is set here is told duplicate, without a look at the
-	// row: so its state must be there, whatever became of the insert.
-	stretch := Stretch{From: s.from, To: s.to, IngestedSince: s.ingestedSince, IngestedUntil: EveryMoment}
-	if err := l.archive.RepairStates(ctx, stretch); err != nil {
-		return err
-	}
-	err := l.archive.StreamKeys(ctx, s.from, s.to, s.ingestedSince, func(keys []leadevents.Key, owners []leadevents.BatchID) error {
+func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s Stretch, lease *lease) error {
+	err := l.archive.StreamKeys(ctx, s, func(keys []leadevents.Key, owners []leadevents.BatchID) error {
 		started := time.Now()
 		if err := lease.renew(ctx); err != nil {
 			return err
@@ -184,7 +201,7 @@ func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s slice, lease *lea
 		return err
 	}
 	// A merge may have kept the row of a contest's loser.
-	return l.archive.StreamContests(ctx, s.from, s.to, func(contests []leadevents.Contest) error {
+	return l.archive.StreamContests(ctx, s.From, s.To, func(contests []leadevents.Contest) error {
 		if err := lease.renew(ctx); err != nil {
 			return err
 		}

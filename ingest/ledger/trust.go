@@ -79,9 +79,11 @@ type Archive interface {
 	NameServer(ctx context.Context) error
 	SaveTrust(ctx context.Context, number uint64, record string) error
 	SaveBeat(ctx context.Context, beat leadevents.Millis) error
-	// StreamKeys reads the keys with from ≤ occurred_at < to that were ingested
-	// at or after ingestedSince, of all organizations, in pieces.
-	StreamKeys(ctx context.Context, from, to, ingestedSince leadevents.Millis, f func([]leadevents.Key, []leadevents.BatchID) error) error
+	// StreamKeys reads the keys of a stretch in pieces; f must not keep them.
+	StreamKeys(ctx context.Context, s Stretch, f func([]leadevents.Key, []leadevents.BatchID) error) error
+	// LatestStamp is the latest ingested_at of all rows that bear one of since or
+	// later; zero without any.
+	LatestStamp(ctx context.Context, since leadevents.Millis) (leadevents.Millis, error)
 	// StreamContests reads the contests of keys with from ≤ occurred_at < to.
 	StreamContests(ctx context.Context, from, to leadevents.Millis, f func([]leadevents.Contest) error) error
 	// LackReceipts returns those of the answers whose receipts it does not have.
