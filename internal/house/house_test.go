@@ -25,8 +25,8 @@ const module = "leadevents"
 var floors = [][]string{
 	{"."},
 	{"internal/child/...", "internal/httpserver/...", "internal/house"},
-	{"internal/redisserver/...", "internal/...", "audit"},
-	{"ingest/ledger/...", "auth/...", "query/audience/...", "query/upload/...", "clickhouse/schema/...", "clickhouse/embedded/..."},
+	{"internal/redisserver/...", "internal/...", "audit", "clickhouse/analyst"},
+	{"ingest/ledger/...", "auth/...", "query/audience/...", "query/upload/...", "query/statement", "clickhouse/schema/...", "clickhouse/embedded/..."},
 	{"ingest", "query", "clickhouse", "ingest/backfill/...", "console/..."},
 	{"configs"},
 	{"cmd/internal/app/..."},
