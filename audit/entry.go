@@ -31,6 +31,13 @@ const (
 	SendFilter      Action = "send.filter"
 	SendMaterialize Action = "send.materialize"
 	SendExport      Action = "send.export"
+
+	// SQLQuery is a statement of an analyst's own.
+	SQLQuery Action = "sql.query"
+	// SQLUserCreate makes the database user of an organization's tools outside, or
+	// gives it another password; SQLUserDrop ends it.
+	SQLUserCreate Action = "sql_user.create"
+	SQLUserDrop   Action = "sql_user.drop"
 )
 
 // Actions lists them all.
@@ -39,6 +46,7 @@ func Actions() []Action {
 		OrganizationCreate, WebhooksUpdate, LimitsUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke, SigningKeyReencrypt,
 		AudienceCreate, AudienceReplace, AudienceAppend, AudienceDelete,
 		SendDefine, SendFilter, SendMaterialize, SendExport,
+		SQLQuery, SQLUserCreate, SQLUserDrop,
 	}
 }
 

@@ -38,6 +38,8 @@ type Config struct {
 	Compress bool
 	// Evaluation bounds the evaluation of campaign filters.
 	Evaluation EvaluationConfig
+	// Analysts is how organizations' own SQL is run.
+	Analysts AnalystConfig
 	// Dial, if set, makes the connections. `dev` uses it to follow its engine
 	// to another port after a restart.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -61,8 +63,11 @@ type DB struct {
 	compress       bool
 	dial           func(ctx context.Context, addr string) (net.Conn, error)
 
+	analysts  *Analysts
 	lingering lingering
 }
+
+type dialFunc = func(ctx context.Context, addr string) (net.Conn, error)
 
 // Open makes the pool; it connects on first use, so it does not fail because a
 // server is down.
@@ -80,20 +85,27 @@ func Open(cfg Config) (*DB, error) {
 		dialer := &net.Dialer{}
 		dial = func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }
 	}
-	heard := func(ctx context.Context, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.DialTimeout, 2*time.Second))
-		defer cancel()
-		conn, err := dial(ctx, addr)
-		if err != nil {
-			return nil, err
+	over := func(dial dialFunc) dialFunc {
+		return func(ctx context.Context, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.DialTimeout, 2*time.Second))
+			defer cancel()
+			conn, err := dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			conn = polite(conn, &db.lingering, &db.heard)
+			if cfg.TLS == nil {
+				return conn, nil
+			}
+			return secure(ctx, conn, cfg.TLS, addr)
 		}
-		conn = polite(conn, &db.lingering, &db.heard)
-		if cfg.TLS == nil {
-			return conn, nil
-		}
-		return secure(ctx, conn, cfg.TLS, addr)
 	}
+	heard := over(dial)
 	db.dial = heard
+	if cfg.Analysts.Dial != nil {
+		dial = cfg.Analysts.Dial
+	}
+	db.analysts = newAnalysts(db, cfg.Analysts, over(dial))
 	options := &clickhouse.Options{
 		Addr: cfg.Addrs,
 		Auth: clickhouse.Auth{Database: cfg.Database, Username: cfg.User, Password: cfg.Password},
@@ -137,6 +149,7 @@ func Open(cfg Config) (*DB, error) {
 
 // Close closes the connections; what is under way fails.
 func (db *DB) Close() error {
+	db.analysts.close()
 	err := errors.Join(db.conn.Close(), db.pulse.Close())
 	db.lingering.wait()
 	return err
@@ -144,6 +157,9 @@ func (db *DB) Close() error {
 
 // Conn is the pool itself, for schema.Migrate and for `check`.
 func (db *DB) Conn() driver.Conn { return db.conn }
+
+// Analysts runs organizations' own SQL.
+func (db *DB) Analysts() *Analysts { return db.analysts }
 
 // Database is the name of the database.
 func (db *DB) Database() string { return db.database }

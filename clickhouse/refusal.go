@@ -14,6 +14,7 @@ import (
 // The server's error codes that say why it does not do its work although it
 // lives (ClickHouse's ErrorCodes.cpp).
 const (
+	codeTableExists         = 57
 	codeUnknownTable        = 60
 	codeUnknownDatabase     = 81
 	codeTooManyQueries      = 202

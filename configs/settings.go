@@ -5,6 +5,7 @@ import (
 
 	"leadevents"
 	"leadevents/auth"
+	"leadevents/clickhouse/analyst"
 )
 
 // Settings is everything that can be set. The tags are the reference:
@@ -39,6 +40,7 @@ type Settings struct {
 	Audiences  Audiences  `key:"audiences"`
 	Filters    Filters    `key:"filters"`
 	Sends      Sends      `key:"sends"`
+	SQL        SQL        `key:"sql"`
 	Log        Log        `key:"log"`
 }
 
@@ -87,10 +89,13 @@ type HTTP struct {
 // ClickHouse is the store that holds the truth.
 type ClickHouse struct {
 	// Addrs are the servers' native addresses; the first that answers is used.
-	Addrs    []string    `key:"addrs" default:"127.0.0.1:9000" form:"hostport"`
-	Database string      `key:"database" default:"leadevents" form:"name"`
-	User     string      `key:"user" default:"leadevents" form:"word"`
-	Password auth.Secret `key:"password"`
+	Addrs []string `key:"addrs" default:"127.0.0.1:9000" form:"hostport"`
+	// HTTPAddrs are their HTTP addresses (HTTPS with tls), for organizations' own SQL:
+	// ClickHouse writes the formats of its answers itself.
+	HTTPAddrs []string    `key:"http_addrs" default:"127.0.0.1:8123" form:"hostport"`
+	Database  string      `key:"database" default:"leadevents" form:"name"`
+	User      string      `key:"user" default:"leadevents" form:"word"`
+	Password  auth.Secret `key:"password"`
 	// TLS connects with TLS and checks the server's certificate.
 	TLS bool `key:"tls" default:"false"`
 	// TLSCAFile replaces the system's certificate authorities.
@@ -277,6 +282,42 @@ type Sends struct {
 	// Lease is after how long without a sign of life of its process a
 	// materialization is begun again by another one.
 	Lease time.Duration `key:"lease" default:"15s" range:"1s..10m"`
+}
+
+// SQL bounds organizations' own statements (POST /api/v1/sql). What is ClickHouse's to
+// hold is among the settings of the users that they run as.
+type SQL struct {
+	// Timeout bounds one statement, reading its answer included.
+	Timeout time.Duration `key:"timeout" default:"30s" range:"100ms..1h"`
+	// Memory bounds one statement in ClickHouse, OrganizationMemory all of an
+	// organization's at once.
+	Memory             Bytes `key:"memory" default:"1GiB" range:"16MiB..1024GiB"`
+	OrganizationMemory Bytes `key:"organization_memory" default:"2GiB" range:"16MiB..1024GiB"`
+	// RowsRead, ResultRows and ResultBytes bound what one reads and answers.
+	RowsRead    int   `key:"rows_read" default:"10000000000" range:"1000..1000000000000"`
+	ResultRows  int   `key:"result_rows" default:"100000000" range:"1..1000000000000"`
+	ResultBytes Bytes `key:"result_bytes" default:"16GiB" range:"1MiB..1024GiB"`
+	// Threads is how many cores of ClickHouse one keeps busy.
+	Threads int `key:"threads" default:"2" range:"1..256"`
+	// OrganizationQueries is how many statements of an organization run at once; one
+	// more is a 429. AtOnce is how many of all in one server process; one more: 503.
+	OrganizationQueries int `key:"organization_queries" default:"4" range:"1..256"`
+	AtOnce              int `key:"at_once" default:"16" range:"1..1024"`
+	// MaxQueryBytes and MaxNesting bound a statement's text.
+	MaxQueryBytes Bytes `key:"max_query_bytes" default:"128KiB" range:"1KiB..250KiB"`
+	MaxNesting    int   `key:"max_nesting" default:"100" range:"10..300"`
+	// UserPool is how many database users were made ahead, on a ClickHouse that cannot
+	// make any (dev's); 0 makes one for each organization.
+	UserPool int `key:"user_pool" default:"0" range:"0..999"`
+}
+
+// Limits is those of a statement, as the analysts' users have them.
+func (s SQL) Limits() analyst.Limits {
+	return analyst.Limits{
+		Timeout: s.Timeout, Memory: uint64(s.Memory), OrganizationMemory: uint64(s.OrganizationMemory),
+		RowsRead: uint64(s.RowsRead), ResultRows: uint64(s.ResultRows), ResultBytes: uint64(s.ResultBytes),
+		Threads: s.Threads, AtOnce: s.OrganizationQueries,
+	}
 }
 
 // Log is what is written to standard error.

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"text/template"
+
+	"leadevents/clickhouse/analyst"
 )
 
 //go:embed config.xml.tmpl
@@ -67,6 +70,7 @@ func render(cfg Config, usersPath, dataPath, password string) (config, users []b
 	// engine's thresholds are made for 32 slots and refuse to start with fewer.
 	pool := min(max(runtime.NumCPU(), 4), 16)
 	slots := 2 * pool
+	cfg.Profiles, cfg.Users = withAnalysts(cfg, password)
 	values := configValues{
 		UsersPath: usersPath, DataPath: dataPath,
 		MemoryLimit: cfg.MemoryLimitBytes,
@@ -85,6 +89,24 @@ func render(cfg Config, usersPath, dataPath, password string) (config, users []b
 		return nil, nil, err
 	}
 	return config, users, nil
+}
+
+// withAnalysts adds the users that organizations' own SQL runs as, see
+// Config.Analysts.
+func withAnalysts(cfg Config, password string) ([]Profile, []User) {
+	profiles, users := slices.Clone(cfg.Profiles), slices.Clone(cfg.Users)
+	if cfg.Analysts.Users == 0 {
+		return profiles, users
+	}
+	profile := Profile{Name: analyst.PoolProfile, Settings: map[string]string{}}
+	for _, s := range cfg.Analysts.Limits.Settings() {
+		profile.Settings[s.Name] = s.Value
+	}
+	for i := range cfg.Analysts.Users {
+		a := analyst.Pooled(password, i)
+		users = append(users, User{Name: a.User, Password: a.Password, Profile: profile.Name, Grants: []string{"GRANT SELECT ON " + a.Database + ".*"}})
+	}
+	return append(profiles, profile), users
 }
 
 func digest(password string) string {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"leadevents/clickhouse/analyst"
 	"leadevents/internal/child"
 )
 
@@ -27,6 +28,7 @@ type Config struct {
 	Databases []string // created (Atomic) before the engine counts as ready
 	Users     []User   // beside the user with all rights
 	Profiles  []Profile
+	Analysts  Analysts
 
 	// MemoryLimitBytes bounds the engine's memory; 0 leaves 60 % of the
 	// machine's, which also caps any larger value.
@@ -46,6 +48,13 @@ type Config struct {
 	// for the first one. The pid always changes, the ports do if somebody took
 	// them meanwhile. It must not call Stop.
 	OnChange func(Endpoint)
+}
+
+// Analysts is how many users for organizations' own SQL are made ahead, since none can
+// be made later, and what they may take (package analyst).
+type Analysts struct {
+	Users  int
+	Limits analyst.Limits
 }
 
 // Endpoint is where the engine answers, and for whom.

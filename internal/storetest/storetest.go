@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"leadevents/clickhouse/analyst"
 	"leadevents/clickhouse/embedded"
 	"leadevents/internal/child"
 	"leadevents/internal/redisserver"
@@ -24,6 +25,10 @@ const (
 	// engineMemory leaves room for several test processes on one machine.
 	engineMemory = 3 << 30
 )
+
+// AnalystUsers is how many database users for organizations' own SQL each engine has;
+// see configs' sql.user_pool.
+const AnalystUsers = 64
 
 // ClickHouseStore is a database of a test's own.
 type ClickHouseStore struct {
@@ -166,7 +171,10 @@ func (s *stores) engine() (*embedded.Server, error) {
 }
 
 func engineConfig(dir string) embedded.Config {
-	return embedded.Config{DataDir: dir, MemoryLimitBytes: engineMemory, StopTimeout: stopLimit / 2}
+	return embedded.Config{
+		DataDir: dir, MemoryLimitBytes: engineMemory, StopTimeout: stopLimit / 2,
+		Analysts: embedded.Analysts{Users: AnalystUsers, Limits: analyst.Limits{Memory: 256 << 20, OrganizationMemory: 512 << 20, RowsRead: 2_000_000_000, ResultRows: 20_000_000}},
+	}
 }
 
 func (s *stores) redisServer() (*redisserver.Server, error) {
@@ -203,9 +211,24 @@ func ClickHouse(t testing.TB) ClickHouseStore {
 			t.Logf("the database %s is kept in %s; start the engine on that folder to look at it", database, filepath.Join(shared.dir, "clickhouse"))
 			return
 		}
+		freeAnalysts(t, server, database)
 		execute(t, server, "DROP DATABASE "+database+" SYNC")
 	})
 	return clickHouseStore(server, database)
+}
+
+// freeAnalysts gives back the users that the test's organizations took.
+func freeAnalysts(t testing.TB, server *embedded.Server, database string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), queryLimit)
+	defer cancel()
+	taken, err := server.Exec(ctx, "SELECT database FROM system.tables WHERE name = 'events' AND startsWith(database, 'leadevents_analyst_') AND position(comment, ' "+database+"/') > 0")
+	if err != nil {
+		t.Fatalf("look for the analysts' views of %s: %v", database, err)
+	}
+	for _, account := range strings.Fields(taken) {
+		execute(t, server, "DROP VIEW IF EXISTS "+account+".events SYNC")
+	}
 }
 
 func clickHouseStore(server *embedded.Server, database string) ClickHouseStore {
