@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -28,6 +29,9 @@ const (
 func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, w io.Writer) error) error {
 	ctx, cancel := context.WithCancel(Context(c))
 	s := &stream{cancel: cancel, pieces: make(chan []byte, streamPieces), free: make(chan []byte, streamPieces)}
+	if client := requestOf(c.Context()).conn; client != nil {
+		s.watching.Go(func() { client.watch(ctx, cancel) })
+	}
 	go func() {
 		defer close(s.pieces)
 		s.err = s.fill(ctx, produce)
@@ -35,6 +39,7 @@ func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, 
 	first, more := <-s.pieces
 	if !more && s.err != nil {
 		cancel()
+		s.watching.Wait()
 		return s.err
 	}
 	s.rest, s.log = first, streamLog(c)
@@ -57,18 +62,20 @@ func (s *stream) fill(ctx context.Context, produce func(context.Context, io.Writ
 	if err := produce(ctx, w); err != nil {
 		return err
 	}
+	w.ctx = ctx // see Until
 	return w.flush()
 }
 
 // stream hands the pieces from produce to fasthttp.
 type stream struct {
-	cancel context.CancelFunc
-	pieces chan []byte
-	free   chan []byte // pieces to be filled again
-	err    error       // once pieces is closed
-	rest   []byte      // of the piece that is being read
-	log    func(bytesOut int64, err error)
-	atEnd  []func()
+	cancel   context.CancelFunc
+	watching sync.WaitGroup // whether the client is there
+	pieces   chan []byte
+	free     chan []byte // pieces to be filled again
+	err      error       // once pieces is closed
+	rest     []byte      // of the piece that is being read
+	log      func(bytesOut int64, err error)
+	atEnd    []func()
 }
 
 // streamLog tells how a stream ended: its request's line was written when it began.
@@ -151,6 +158,7 @@ func (s *stream) Close() error {
 	s.cancel()
 	for range s.pieces { // until it is closed
 	}
+	s.watching.Wait()
 	end(s.atEnd)
 	s.atEnd = nil
 	return nil
@@ -161,6 +169,15 @@ type streamWriter struct {
 	ctx    context.Context
 	stream *stream
 	piece  []byte
+}
+
+// Until makes writes to w, which [Stream] gave to produce, end with ctx, which comes from
+// the one that it gave: whoever reads slowly does not hold up what has to end.
+func Until(ctx context.Context, w io.Writer) io.Writer {
+	if s, ok := w.(*streamWriter); ok {
+		s.ctx = ctx
+	}
+	return w
 }
 
 // Write implements io.Writer.

@@ -39,6 +39,7 @@ var audited = []struct {
 	{method: "PUT", path: "/api/v1/sends/{sendId}", send: "/api/v1/sends/s", body: `{"audience":{"audienceId":"x"},"eventFilters":[]}`, actions: "send.define"},
 	{method: "POST", path: "/api/v1/sends/{sendId}/materialize", send: "/api/v1/sends/s/materialize", query: "wait=true", actions: "send.materialize"},
 	{method: "GET", path: "/api/v1/sends/{sendId}/leads", send: "/api/v1/sends/s/leads", actions: "send.export"},
+	{method: "POST", path: "/api/v1/sql", body: `{"query":"SELECT count() FROM events"}`, actions: "sql.query"},
 	{method: "DELETE", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/x", actions: "audience.delete"},
 }
 

@@ -31,6 +31,10 @@ const (
 // devOrg is the organization that dev makes.
 const devOrg leadevents.OrgID = 1
 
+// devAnalysts is how many organizations can have SQL in a dev: its engine makes no
+// users later. Each is 500 bytes of a file that is read at the start.
+const devAnalysts = 200
+
 // DevOptions is what dev needs to know besides the settings.
 type DevOptions struct {
 	DataDir string // made if need be; one living dev at a time
@@ -77,7 +81,7 @@ func Dev(ctx context.Context, s configs.Settings, o DevOptions) (err error) {
 	if err := d.startRedis(ctx); err != nil {
 		return err
 	}
-	to := dialers{clickHouse: d.record.clickHouseAddr, redis: d.record.redisAddr}
+	to := dialers{clickHouse: d.record.clickHouseAddr, clickHouseHTTP: d.record.clickHouseHTTPAddr, redis: d.record.redisAddr}
 	if err := migrate(ctx, d.settings, to, o.Log); err != nil {
 		return err
 	}
@@ -192,6 +196,7 @@ func (d *dev) startEngine(ctx context.Context) error {
 		Logger:    d.Log,
 		Databases: []string{d.settings.ClickHouse.Database},
 		Fsync:     d.settings.ClickHouse.Fsync,
+		Analysts:  embedded.Analysts{Users: devAnalysts, Limits: d.settings.SQL.Limits()},
 		OnChange:  func(e embedded.Endpoint) { d.changed(d.record.engine(e)) },
 	})
 	if err != nil {
@@ -200,7 +205,8 @@ func (d *dev) startEngine(ctx context.Context) error {
 	d.parts.add("clickhouse engine", stopEngine, engine.Stop)
 	e := engine.Endpoint()
 	s := &d.settings.ClickHouse
-	s.Addrs, s.User, s.Password, s.TLS = []string{e.Native}, e.User, auth.NewSecret(e.Password), false
+	s.Addrs, s.HTTPAddrs, s.User, s.Password, s.TLS = []string{e.Native}, []string{e.HTTP}, e.User, auth.NewSecret(e.Password), false
+	d.settings.SQL.UserPool = devAnalysts
 	return nil
 }
 

@@ -70,9 +70,10 @@ func (r *devRecord) redis(e redisserver.Endpoint) error {
 	return r.change(func(f *devFile) { f.Redis = devRedis{e.Addr, e.Password, e.PID} })
 }
 
-// clickHouseAddr and redisAddr are where the children are at the moment.
-func (r *devRecord) clickHouseAddr() string { return r.read().ClickHouse.Native }
-func (r *devRecord) redisAddr() string      { return r.read().Redis.Addr }
+// clickHouseAddr and the others are where the children are at the moment.
+func (r *devRecord) clickHouseAddr() string     { return r.read().ClickHouse.Native }
+func (r *devRecord) clickHouseHTTPAddr() string { return r.read().ClickHouse.HTTP }
+func (r *devRecord) redisAddr() string          { return r.read().Redis.Addr }
 
 func (r *devRecord) read() devFile {
 	r.mu.Lock()

@@ -84,6 +84,14 @@ var attempts = []attempt{
 	{method: "POST", path: "/api/v1/filters/preview", body: `{"audience":{"allLeads":true},"eventFilters":[{"mode":"include","eventType":"webinar_joined","where":[{"path":"plan","op":"eq","value":"{id}"}]}],"fireAt":"2026-06-01T00:00:00Z"}`, theirs: "1202", nobody: "1999", want: 200},
 	{method: "POST", path: "/api/v1/filters/preview", body: `{"audience":{"allLeads":true},"eventFilters":[],"fireAt":"2026-06-01T00:00:00Z"}`, want: 200},
 
+	// By SQL; testdata/hostile.sql has more.
+	{method: "POST", path: "/api/v1/sql", query: "format=ndjson", body: `{"query":"SELECT count() AS n FROM events WHERE phone = {id}"}`, theirs: theirPhone, nobody: nobodysPhone, want: 200},
+	{method: "POST", path: "/api/v1/sql", query: "format=csv", body: `{"query":"SELECT count() AS n FROM events WHERE event_type = {t:String}","params":{"t":"{id}"}}`, theirs: "only_theirs", nobody: "nobodys_typ", want: 200},
+	{method: "POST", path: "/api/v1/sql", query: "format=ndjson", body: `{"query":"SELECT * FROM events WHERE batch_id = {id}"}`, theirs: "batch", nobody: "4611686018427387904", want: 200},
+	{method: "POST", path: "/api/v1/sql", query: "format={id}", body: `{"query":"SELECT 1"}`, theirs: "only_theirs", nobody: "nobodys_typ", want: 400},
+	{method: "POST", path: "/api/v1/sql", body: `{"query":"SELECT * FROM events WHERE organization_id = {id}"}`, theirs: "42", nobody: "44", want: 400},
+	{method: "GET", path: "/api/v1/sql/schema", want: 200},
+
 	// In another's name.
 	{method: "POST", path: ingestPath, body: `{"organizationId":{id},"eventType":"webinar_joined","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-12T18:34:00Z"}]}`, theirs: "42", nobody: "44", want: 403},
 	{method: "POST", path: ingestPath, query: "dryRun=true", body: `{"organizationId":{id},"eventType":"webinar_joined","events":[]}`, theirs: "42", nobody: "44", want: 400},

@@ -19,6 +19,7 @@ func storeSettings(t *testing.T) configs.Settings {
 	s := configs.Defaults()
 	s.Listen = "127.0.0.1:0"
 	s.ClickHouse.Addrs, s.ClickHouse.Database = []string{database.Native}, database.Database
+	s.ClickHouse.HTTPAddrs, s.SQL.UserPool = []string{database.HTTP}, storetest.AnalystUsers
 	s.ClickHouse.User, s.ClickHouse.Password = database.User, auth.NewSecret(database.Password)
 	s.Redis.Addr, s.Redis.Password, s.Redis.KeyPrefix = redis.Addr, auth.NewSecret(redis.Password), redis.Prefix
 	return s

@@ -57,6 +57,9 @@ var matrix = []entry{
 	{method: "POST", path: "/api/v1/filters/preview", guard: scoped, lacking: "ingestOnly",
 		body: `{"audience":{"audienceId":"mine"},"eventFilters":[]}`, own: "200", stranger: "404 not_found"},
 
+	{method: "POST", path: "/api/v1/sql", guard: scoped, lacking: "ingestOnly", body: `{"query":"SELECT event_type FROM events"}`, own: "200", stranger: "200"},
+	{method: "GET", path: "/api/v1/sql/schema", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
+
 	{method: "GET", path: "/api/v1/audiences", guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "GET", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/mine", guard: scoped, lacking: "narrow", own: "200", stranger: "404 not_found"},
 	{method: "GET", path: "/api/v1/sends/{sendId}", send: "/api/v1/sends/mine", guard: scoped, lacking: "narrow", own: "200", stranger: "404 not_found"},

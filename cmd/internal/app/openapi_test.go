@@ -104,7 +104,7 @@ func newSender(t *testing.T) *sender {
 	t.Helper()
 	doc := document(t)
 	doc.Servers = nil
-	for _, mediaType := range []string{"application/x-ndjson", "application/vnd.apache.parquet", "text/csv"} {
+	for _, mediaType := range []string{"application/x-ndjson", "application/vnd.apache.parquet", "application/vnd.apache.arrow.file", "text/csv"} {
 		openapi3filter.RegisterBodyDecoder(mediaType, openapi3filter.PlainBodyDecoder)
 	}
 	router, err := gorillamux.NewRouter(doc)
@@ -218,7 +218,7 @@ var (
 )
 
 // made are the fields that no page can know.
-var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor"}
+var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor", "elapsed", "rows_read", "bytes_read"}
 
 // comparable is an answer without what no page can know: ids that are made.
 func comparable(t *testing.T, value any) any {

@@ -42,6 +42,7 @@ type server struct {
 	operator    auth.OperatorToken
 	audiences   *query.Audiences
 	sends       *query.Sends
+	sql         *query.SQL
 	http        *httpserver.Server
 }
 
@@ -147,6 +148,11 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		Logger: log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("sends", stopSends, srv.sends.Run)
+	// Nothing of it runs beside requests.
+	srv.sql = query.NewSQL(query.SQLConfig{
+		Limits: s.SQL.Limits(), MaxQueryBytes: int(s.SQL.MaxQueryBytes), MaxNesting: s.SQL.MaxNesting, AtOnce: s.SQL.AtOnce,
+		Logger: log,
+	}, srv.db.Analysts(), srv.db)
 
 	certificate, err := openCertificate(g, s.HTTP, log)
 	if err != nil {
@@ -200,6 +206,7 @@ func (srv *server) route() {
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
+	query.NewSQLHandler(srv.sql, srv.credentials.Directory).Register(app)
 }
 
 // observe tells /readyz of both stores. A store whose calls are refused is not

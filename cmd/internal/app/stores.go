@@ -26,7 +26,7 @@ import (
 // ports when they are started again, and every new connection must find them.
 // The zero value dials what the settings say.
 type dialers struct {
-	clickHouse, redis func() string // the address of the moment
+	clickHouse, clickHouseHTTP, redis func() string // the address of the moment
 }
 
 // dialer connects to wherever address points at that moment; nil without one.
@@ -59,6 +59,10 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 			SliceLeads: s.Filters.SliceLeads, Nice: s.Filters.Nice,
 			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
 		},
+	}
+	cfg.Analysts = clickhouse.AnalystConfig{HTTPAddrs: s.ClickHouse.HTTPAddrs, Pool: s.SQL.UserPool, Limits: s.SQL.Limits()}
+	if dial := dialer(d.clickHouseHTTP, s.ClickHouse.DialTimeout); dial != nil {
+		cfg.Analysts.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }
 	}
 	if dial := dialer(d.clickHouse, s.ClickHouse.DialTimeout); dial != nil {
 		cfg.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }
