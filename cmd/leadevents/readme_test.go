@@ -46,6 +46,8 @@ func consoleOf(t *testing.T, markdown string) []command {
 
 func TestTheReadmeIsTrue(t *testing.T) { consoleIsTrue(t, "README.md", 15) }
 
+func TestTheSQLPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/sql.md", 12) }
+
 func TestTheFiltersPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/filters.md", 20) }
 
 // consoleIsTrue runs a page's commands in order, in one shell, beside a new `dev`:
