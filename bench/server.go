@@ -32,7 +32,7 @@ type server struct {
 	URL            string           `json:"url"`
 	OrganizationID leadevents.OrgID `json:"organizationId"`
 	APIKey         string           `json:"apiKey"`
-	ClickHouse     struct{ Native, Database, User, Password string }
+	ClickHouse     struct{ Native, HTTP, Database, User, Password string }
 	Redis          struct{ Addr, Password string }
 }
 
