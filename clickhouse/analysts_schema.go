@@ -2,6 +2,8 @@ package clickhouse
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -32,4 +34,21 @@ func (a *Analysts) texts(ctx context.Context, document string, p clickhouse.Para
 		return nil
 	})
 	return all, err
+}
+
+// Ping says whether ClickHouse answers where statements are sent to.
+func (a *Analysts) Ping(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://clickhouse/ping", nil)
+	if err != nil {
+		return fmt.Errorf("build a ping: %w", err)
+	}
+	answer, err := a.client.Do(request)
+	if err != nil {
+		return withoutURL(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s, and not as ClickHouse does", answer.Status)
+	}
+	return nil
 }

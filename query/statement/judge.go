@@ -79,6 +79,8 @@ func (j judge) refuseNode(n *node) error {
 		return j.refuse("SETTINGS", "SETTINGS are not allowed: limits are the server's")
 	case "ColumnsApplyTransformer":
 		return j.refuse("APPLY", "APPLY is not allowed: name the columns")
+	case "ASTStreamSettings":
+		return j.refuse("STREAM", "STREAM is not allowed: a statement has an end")
 	case "SampleRatio":
 		return j.refuse("SAMPLE", "SAMPLE is not allowed: events are not sampled")
 	}

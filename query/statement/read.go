@@ -22,7 +22,6 @@ var refusedWords = map[string]string{
 	"INTO":     "INTO is not allowed: a statement only reads",
 	"OUTFILE":  "OUTFILE is not allowed: a statement only reads",
 	"INFILE":   "INFILE is not allowed: a statement only reads",
-	"STREAM":   "STREAM is not allowed: a statement has an end",
 }
 
 // Read looks at a statement's words. The error is an invalid_query that names word and

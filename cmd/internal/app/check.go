@@ -110,7 +110,7 @@ func checkClickHouse(ctx context.Context, s configs.Settings) ([]Finding, *clock
 		{OK, subject, fmt.Sprintf("%s answers in %s", where, facts.RoundTrip.Round(10*time.Microsecond)), ""},
 		checkVersion(subject, facts.Version, minClickHouse, "upgrade ClickHouse"),
 	}
-	all = append(all, checkFsync(s, facts.Fsync))
+	all = append(all, checkFsync(s, facts.Fsync), checkSQL(ctx, s, db))
 	tables, _ := checkSchema(ctx, db, s.ClickHouse.Database) // the finding says it
 	all = append(all, tables)
 	now := clockOf(facts.Now, facts.Asked, facts.RoundTrip)

@@ -57,7 +57,7 @@ func TestCheckOfAHealthySetup(t *testing.T) {
 	}
 	for _, want := range []struct{ subject, part string }{
 		{"settings", "all known"},
-		{"clickhouse", "answers in"}, {"clickhouse", "version 26."}, {"clickhouse", "has all"}, {"clickhouse", "survive a crash"}, {"master key", "all 0 signing secrets"},
+		{"clickhouse", "answers in"}, {"clickhouse", "version 26."}, {"clickhouse", "has all"}, {"clickhouse", "survive a crash"}, {"clickhouse", "organizations' SQL"}, {"master key", "all 0 signing secrets"},
 		{"redis", "answers in"}, {"redis", "version "}, {"redis", "noeviction"}, {"redis", "appendonly is on"}, {"redis", "primary"}, {"redis", "pub/sub"},
 		{"clocks", "ClickHouse's clock and ours"}, {"clocks", "Redis' clock and ours"}, {"clocks", "Redis' clock and ClickHouse's"},
 	} {

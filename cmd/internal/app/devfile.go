@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -162,6 +163,8 @@ func DevSettings(dir string) (map[string]string, error) {
 	}
 	return map[string]string{
 		"clickhouse.addrs":       f.ClickHouse.Native,
+		"clickhouse.http_addrs":  f.ClickHouse.HTTP,
+		"sql.user_pool":          strconv.Itoa(devAnalysts),
 		"clickhouse.database":    f.ClickHouse.Database,
 		"clickhouse.user":        f.ClickHouse.User,
 		"clickhouse.password":    f.ClickHouse.Password,
