@@ -96,11 +96,11 @@ func (a *Analysts) account(ctx context.Context, org leadevents.OrgID, anew bool)
 	if !made.at.IsZero() && (!anew || time.Since(made.at) < accountDoubt) {
 		return made.account, nil
 	}
-	make := a.own
+	build := a.own
 	if a.cfg.Pool > 0 {
-		make = a.pooled
+		build = a.pooled
 	}
-	account, err := make(ctx, org)
+	account, err := build(ctx, org)
 	if err != nil {
 		return analyst.Account{}, fmt.Errorf("make the analyst's user of organization %d: %w", org, err)
 	}
@@ -112,24 +112,29 @@ func (a *Analysts) account(ctx context.Context, org leadevents.OrgID, anew bool)
 // processes at once.
 func (a *Analysts) own(ctx context.Context, org leadevents.OrgID) (analyst.Account, error) {
 	account := analyst.Own(a.db.database, a.db.password, org)
+	return account, a.makeUser(ctx, org, account)
+}
+
+// makeUser makes an account's database, view and user, as far as they are not there.
+func (a *Analysts) makeUser(ctx context.Context, org leadevents.OrgID, account analyst.Account) error {
 	if err := a.exec(ctx, analyst.Database(account)); err != nil {
-		return account, err
+		return err
 	}
 	comment, err := a.viewComment(ctx, account)
 	if err != nil {
-		return account, err
+		return err
 	}
 	if comment != analyst.ViewComment(a.db.database, org) {
 		if err := a.exec(ctx, analyst.View(a.db.database, account, org, true)); err != nil {
-			return account, err
+			return err
 		}
 	}
 	for _, statement := range analyst.MakeUser(account, a.cfg.Limits) {
 		if err := a.exec(ctx, statement); err != nil {
-			return account, err
+			return err
 		}
 	}
-	return account, nil
+	return nil
 }
 
 // MakeOutside makes the user of the organization's tools outside, or gives it another
@@ -138,16 +143,8 @@ func (a *Analysts) MakeOutside(ctx context.Context, org leadevents.OrgID) (analy
 	if err := a.makesUsers(); err != nil {
 		return analyst.Account{}, err
 	}
-	if _, err := a.account(ctx, org, false); err != nil { // its view
-		return analyst.Account{}, err
-	}
 	account := analyst.Outside(a.db.database, org)
-	for _, statement := range analyst.MakeUser(account, a.cfg.Limits) {
-		if err := a.exec(ctx, statement); err != nil {
-			return analyst.Account{}, err
-		}
-	}
-	return account, nil
+	return account, a.makeUser(ctx, org, account)
 }
 
 // DropOutside ends the user of the organization's tools outside; of none it is done.

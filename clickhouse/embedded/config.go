@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed" // the two templates
 	"encoding/hex"
@@ -103,7 +104,7 @@ func withAnalysts(cfg Config, password string) ([]Profile, []User) {
 		profile.Settings[s.Name] = s.Value
 	}
 	for i := range cfg.Analysts.Users {
-		a := analyst.Pooled(password, i)
+		a := analyst.Pooled(cmp.Or(cfg.Analysts.Password, password), i)
 		users = append(users, User{Name: a.User, Password: a.Password, Profile: profile.Name, Grants: []string{"GRANT SELECT ON " + a.Database + ".*"}})
 	}
 	return append(profiles, profile), users

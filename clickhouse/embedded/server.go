@@ -55,6 +55,9 @@ type Config struct {
 type Analysts struct {
 	Users  int
 	Limits analyst.Limits
+	// Password is of the user that makes their views, from which theirs are derived;
+	// empty: of the user with all rights.
+	Password string
 }
 
 // Endpoint is where the engine answers, and for whom.
