@@ -31,6 +31,8 @@ const (
 	SendFilter      Action = "send.filter"
 	SendMaterialize Action = "send.materialize"
 	SendExport      Action = "send.export"
+
+	EventsExport Action = "events.export"
 )
 
 // Actions lists them all.
@@ -39,6 +41,7 @@ func Actions() []Action {
 		OrganizationCreate, WebhooksUpdate, LimitsUpdate, APIKeyCreate, APIKeyRevoke, SigningKeyCreate, SigningKeyRevoke, SigningKeyReencrypt,
 		AudienceCreate, AudienceReplace, AudienceAppend, AudienceDelete,
 		SendDefine, SendFilter, SendMaterialize, SendExport,
+		EventsExport,
 	}
 }
 

@@ -218,7 +218,7 @@ var (
 )
 
 // made are the fields that no page can know.
-var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor"}
+var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor", "ingestedAt"}
 
 // comparable is an answer without what no page can know: ids that are made.
 func comparable(t *testing.T, value any) any {

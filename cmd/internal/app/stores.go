@@ -59,6 +59,7 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 			SliceLeads: s.Filters.SliceLeads, Nice: s.Filters.Nice,
 			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
 		},
+		Events: clickhouse.EventsConfig{AtOnce: s.Events.AtOnce, Timeout: s.Events.Timeout},
 	}
 	if dial := dialer(d.clickHouse, s.ClickHouse.DialTimeout); dial != nil {
 		cfg.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }
