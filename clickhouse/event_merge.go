@@ -16,9 +16,9 @@ type eventSource struct {
 	next  int                      // the first of it that is not yet
 }
 
-// Two pieces of a source are filled while one is merged: the server and who encodes
-// work side by side.
-const eventPieces = 2
+// eventPieces is how many pieces of a source wait while one is merged and one is filled:
+// the server and who encodes work side by side.
+const eventPieces = 1
 
 func newEventSource(ctx context.Context) *eventSource {
 	return &eventSource{ctx: ctx, pieces: make(chan []leadevents.StoredEvent, eventPieces), free: make(chan []leadevents.StoredEvent, eventPieces+1)}

@@ -65,14 +65,14 @@ func (p *eventPage) read(ctx context.Context) error {
 		to = min(to, p.after.OccurredAt+1)
 	}
 	began := time.Now()
-	latest, longest := leadevents.MillisOf(began), leadevents.Millis(furtherStretch)
+	latest := leadevents.MillisOf(began)
 	stretch := leadevents.Millis(firstStretch / time.Millisecond)
 	if p.query.Phone != 0 {
 		span, err := p.ofLead(ctx, &from, &to)
 		if err != nil {
 			return err
 		}
-		latest, longest, stretch = to, leadStretches, span
+		latest, stretch = to, span
 	}
 	for from < to {
 		// The first reaches into the future, where hardly anything is.
@@ -94,14 +94,17 @@ func (p *eventPage) read(ctx context.Context) error {
 			p.next = &at
 			return nil
 		}
-		stretch = further(stretch, longest, len(p.events)-n, p.limit+1-len(p.events), time.Since(looked))
+		if stretch = further(stretch, len(p.events)-n, p.limit+1-len(p.events), time.Since(looked)); p.query.Phone != 0 {
+			stretch = to - from // one look more, not several: each asks the index again
+		}
 	}
 	return nil
 }
 
-// further is how long the stretch after one of that length should be, at most so many
-// times as long: in it so many events were found, so many are missing, and it took so long.
-func further(stretch, times leadevents.Millis, found, missing int, took time.Duration) leadevents.Millis {
+// further is how long the stretch after one of that length should be, in which so
+// many events were found, so many are missing, and which took so long.
+func further(stretch leadevents.Millis, found, missing int, took time.Duration) leadevents.Millis {
+	times := leadevents.Millis(furtherStretch)
 	if found > 0 { // half as many again as it takes if they lie evenly
 		times = min(times, 1+leadevents.Millis(missing*3/(2*found)))
 	}

@@ -123,7 +123,7 @@ func TestStretchesGrowUntilTheyAreSlow(t *testing.T) {
 		{10, 20, 0, 4 * minute},
 		{0, 100, slowStretch + 1, minute},
 	} {
-		if got := further(minute, furtherStretch, c.found, c.missing, c.took); got != c.want {
+		if got := further(minute, c.found, c.missing, c.took); got != c.want {
 			t.Errorf("after %d found, %d missing, %s: %s, want %s", c.found, c.missing, c.took, time.Duration(got)*time.Millisecond, time.Duration(c.want)*time.Millisecond)
 		}
 	}

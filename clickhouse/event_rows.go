@@ -44,12 +44,14 @@ func (s eventSelection) byKey(from, to leadevents.Millis) string {
 func (s eventSelection) byMetadata() string { return s.holdAll("metadata", s.Where) }
 
 // readingEvents are the settings of queries about events: of one thread, for they read
-// some granules of each part, and more threads would only be begun; and the index on
-// phones is asked, whose answer is the same for all rows of an event, so that FINAL
-// need not read again what it has ruled out.
+// some granules of each part, and more threads would only be begun (two for a lead, who is looked for
+// everywhere); and the index on phones is asked, whose answer is the same for all
+// rows of an event, so that FINAL need not read again what it has ruled out.
 func (s eventSelection) readingEvents() clickhouse.Settings {
 	settings := s.settings()
-	settings["max_threads"] = 1
+	if settings["max_threads"] = 1; s.Phone != 0 {
+		settings["max_threads"] = 2
+	}
 	settings["use_skip_indexes_if_final"] = 1
 	settings["use_skip_indexes_if_final_exact_mode"] = 0
 	return settings
