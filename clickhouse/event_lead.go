@@ -36,7 +36,8 @@ type leadSpan struct {
 // Events lie by time before phone, so one lead's lie everywhere: of 33 million rows
 // 270 ms of processor time to look at their phones. The states rule nine tenths of that
 // out for a lead of ten events, and the index on phones (migration 0015) most of the rest:
-// 50 ms for any lead with few events.
+// with both 40 to 110 ms for leads of 4 to 20 events, on two threads; each event of
+// more costs a granule, half a millisecond.
 func (p *eventPage) ofLead(ctx context.Context, from, to *leadevents.Millis) (leadevents.Millis, error) {
 	spans, err := p.db.leadSpans(ctx, p.org, p.query.Phone, p.query.EventTypes)
 	if err != nil || len(spans) == 0 {

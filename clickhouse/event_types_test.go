@@ -126,7 +126,7 @@ func TestCatalogsRememberSoMuch(t *testing.T) {
 	if n := len(c.known); n > rememberedCatalogs {
 		t.Errorf("%d are remembered", n)
 	}
-	if c.of(3) != c.of(3) {
+	if one, again := c.of(3), c.of(3); one != again {
 		t.Error("one that is remembered is made anew")
 	}
 	many := map[string]leadevents.TypeSummary{}
