@@ -38,6 +38,7 @@ const (
 	// gives it another password; SQLUserDrop ends it.
 	SQLUserCreate Action = "sql_user.create"
 	SQLUserDrop   Action = "sql_user.drop"
+	EventsExport  Action = "events.export"
 )
 
 // Actions lists them all.
@@ -47,6 +48,7 @@ func Actions() []Action {
 		AudienceCreate, AudienceReplace, AudienceAppend, AudienceDelete,
 		SendDefine, SendFilter, SendMaterialize, SendExport,
 		SQLQuery, SQLUserCreate, SQLUserDrop,
+		EventsExport,
 	}
 }
 

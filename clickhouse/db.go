@@ -40,6 +40,8 @@ type Config struct {
 	Evaluation EvaluationConfig
 	// Analysts is how organizations' own SQL is run.
 	Analysts AnalystConfig
+	// Events bounds questions about events.
+	Events EventsConfig
 	// Dial, if set, makes the connections. `dev` uses it to follow its engine
 	// to another port after a restart.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -55,6 +57,9 @@ type DB struct {
 
 	evaluation                 EvaluationConfig
 	previews, materializations *gate
+	events                     EventsConfig
+	questions                  *gate
+	catalogs                   catalogs
 
 	// For columns, which another client reads.
 	addrs          []string
@@ -80,6 +85,8 @@ func Open(cfg Config) (*DB, error) {
 		addrs: cfg.Addrs, user: cfg.User, password: cfg.Password, readTimeout: cmp.Or(cfg.ReadTimeout, 30*time.Second), compress: cfg.Compress,
 	}
 	db.previews, db.materializations = newGate(db.evaluation.AtOnce), newGate(db.evaluation.AtOnce)
+	db.events = cfg.Events.withDefaults()
+	db.questions = newGateOf(db.events.AtOnce, "questions about events", "events.at_once")
 	dial := cfg.Dial
 	if dial == nil {
 		dialer := &net.Dialer{}

@@ -41,6 +41,7 @@ type Settings struct {
 	Filters    Filters    `key:"filters"`
 	Sends      Sends      `key:"sends"`
 	SQL        SQL        `key:"sql"`
+	Events     Events     `key:"events"`
 	Log        Log        `key:"log"`
 }
 
@@ -103,7 +104,8 @@ type ClickHouse struct {
 	// Compress turns LZ4 on for what travels; worth it between machines only.
 	Compress bool `key:"compress" default:"false"`
 	// MaxConns bounds the connections that one server process keeps. Sends.Streams,
-	// and Filters.AtOnce × Filters.Threads for previews, come on top.
+	// Filters.AtOnce × Filters.Threads for previews, Events.AtOnce, and Events.Streams × 17
+	// at most, come on top.
 	MaxConns int `key:"max_conns" default:"32" range:"2..1024"`
 	// DialTimeout bounds one attempt to connect.
 	DialTimeout time.Duration `key:"dial_timeout" default:"5s" range:"100ms..1m"`
@@ -318,6 +320,16 @@ func (s SQL) Limits() analyst.Limits {
 		RowsRead: uint64(s.RowsRead), ResultRows: uint64(s.ResultRows), ResultBytes: uint64(s.ResultBytes),
 		Threads: s.Threads, AtOnce: s.OrganizationQueries,
 	}
+}
+
+// Events bounds the questions about events of one server process.
+type Events struct {
+	// AtOnce is how many lists, timelines and catalogs are read at once; others wait.
+	AtOnce int `key:"at_once" default:"8" range:"1..256"`
+	// Timeout bounds one of them.
+	Timeout time.Duration `key:"timeout" default:"30s" range:"1s..10m"`
+	// Streams is how many exports are read at once; beyond it: 503.
+	Streams int `key:"streams" default:"4" range:"1..64"`
 }
 
 // Log is what is written to standard error.

@@ -6,6 +6,8 @@
 //   - [Batches] answers for ingest calls: what each came to, with all of its
 //     rejects, and whether a call whose answer never arrived has landed.
 //   - [AuditLog] shows who did what.
+//   - [Events] shows what is stored: the catalog of types, pages newest first, one
+//     lead's timeline, and exports of all of it.
 //   - [Audiences] keeps lists of leads of any size, which are uploaded, replaced
 //     whole or added to.
 //   - [Sends] counts what filters would keep, and decides it once for a send:

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// tablePage is how many rows decide how wide the columns are; the others are
+	// columnRows is how many rows decide how wide the columns are; the others are
 	// printed as they come, so that an answer of any length is.
-	tablePage = 1000
+	columnRows = 1000
 	// tableCell is the widest that a column is made; what is longer is printed whole, out
 	// of line.
 	tableCell = 60
@@ -25,7 +25,7 @@ func printAnswer(out io.Writer, in io.Reader) error {
 	rows.FieldsPerRecord, rows.LazyQuotes = -1, true
 	var page [][]string
 	ended := false
-	for len(page) <= tablePage {
+	for len(page) <= columnRows {
 		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {
 			ended = true
@@ -40,7 +40,7 @@ func printAnswer(out io.Writer, in io.Reader) error {
 		return nil
 	}
 	w := bufio.NewWriter(out)
-	widths, numbers := columnsOf(page)
+	widths, numbers := columnWidths(page)
 	for i, row := range page {
 		writeRow(w, row, widths, numbers)
 		if i == 0 {
@@ -67,8 +67,8 @@ func printAnswer(out io.Writer, in io.Reader) error {
 	return w.Flush()
 }
 
-// columnsOf is how wide the columns of a page are, and which have numbers alone.
-func columnsOf(page [][]string) (widths []int, numbers []bool) {
+// columnWidths is how wide the columns of a page are, and which have numbers alone.
+func columnWidths(page [][]string) (widths []int, numbers []bool) {
 	widths, numbers = make([]int, len(page[0])), make([]bool, len(page[0]))
 	for c := range widths {
 		numbers[c] = len(page) > 1

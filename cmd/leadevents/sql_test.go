@@ -72,7 +72,7 @@ func TestTablesArePrinted(t *testing.T) {
 	}
 	var many strings.Builder
 	many.WriteString("n\n")
-	for i := range 3 * tablePage {
+	for i := range 3 * columnRows {
 		fmt.Fprintln(&many, i)
 	}
 	_, _, out, err = runSQL(t, "", answering(many.String()), "SELECT 1", "--format", "table")

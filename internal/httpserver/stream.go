@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -27,11 +26,8 @@ const (
 // part for the whole. produce's context ends when the client is gone or the
 // server is stopped by force; it runs beside the handler, and must not use c.
 func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, w io.Writer) error) error {
-	ctx, cancel := context.WithCancel(Context(c))
+	ctx, cancel := Attended(c)
 	s := &stream{cancel: cancel, pieces: make(chan []byte, streamPieces), free: make(chan []byte, streamPieces)}
-	if client := requestOf(c.Context()).conn; client != nil {
-		s.watching.Go(func() { client.watch(ctx, cancel) })
-	}
 	go func() {
 		defer close(s.pieces)
 		s.err = s.fill(ctx, produce)
@@ -39,7 +35,6 @@ func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, 
 	first, more := <-s.pieces
 	if !more && s.err != nil {
 		cancel()
-		s.watching.Wait()
 		return s.err
 	}
 	s.rest, s.log = first, streamLog(c)
@@ -68,14 +63,13 @@ func (s *stream) fill(ctx context.Context, produce func(context.Context, io.Writ
 
 // stream hands the pieces from produce to fasthttp.
 type stream struct {
-	cancel   context.CancelFunc
-	watching sync.WaitGroup // whether the client is there
-	pieces   chan []byte
-	free     chan []byte // pieces to be filled again
-	err      error       // once pieces is closed
-	rest     []byte      // of the piece that is being read
-	log      func(bytesOut int64, err error)
-	atEnd    []func()
+	cancel func() // ends produce's context, and waits for who looks after the client
+	pieces chan []byte
+	free   chan []byte // pieces to be filled again
+	err    error       // once pieces is closed
+	rest   []byte      // of the piece that is being read
+	log    func(bytesOut int64, err error)
+	atEnd  []func()
 }
 
 // streamLog tells how a stream ended: its request's line was written when it began.
@@ -158,7 +152,6 @@ func (s *stream) Close() error {
 	s.cancel()
 	for range s.pieces { // until it is closed
 	}
-	s.watching.Wait()
 	end(s.atEnd)
 	s.atEnd = nil
 	return nil

@@ -40,6 +40,9 @@ var audited = []struct {
 	{method: "POST", path: "/api/v1/sends/{sendId}/materialize", send: "/api/v1/sends/s/materialize", query: "wait=true", actions: "send.materialize"},
 	{method: "GET", path: "/api/v1/sends/{sendId}/leads", send: "/api/v1/sends/s/leads", actions: "send.export"},
 	{method: "POST", path: "/api/v1/sql", body: `{"query":"SELECT count() FROM events"}`, actions: "sql.query"},
+	{method: "GET", path: eventsPath, because: "it is a page"},
+	{method: "GET", path: eventsPath, query: "format=csv&phone=15551234567", actions: "events.export"},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/15551234567/events", query: "format=ndjson", actions: "events.export"},
 	{method: "DELETE", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/x", actions: "audience.delete"},
 }
 

@@ -46,6 +46,19 @@ var attempts = []attempt{
 	{method: "GET", path: "/api/v1/batches", query: "cursor={id}", theirs: "audiences cursor", nobody: "YTEuNDIuY3VzdG9tZXJz", want: 400},
 	{method: "GET", path: "/api/v1/audiences", want: 200},
 	{method: "GET", path: "/api/v1/audiences", query: "cursor={id}", theirs: "audiences cursor", nobody: "YTEuNDQuY3VzdG9tZXJz", want: 400},
+	{method: "GET", path: "/api/v1/event-types", want: 200},
+	{method: "GET", path: eventsPath, query: "limit=10000", want: 200},
+	{method: "GET", path: eventsPath, query: "format=ndjson", want: 200},
+	{method: "GET", path: eventsPath, query: "format=csv", want: 200},
+	{method: "GET", path: eventsPath, query: "eventType={id}", theirs: "only_theirs", nobody: "nobodys_typ", want: 200},
+	{method: "GET", path: eventsPath, query: "phone=%2B{id}", theirs: theirPhone, nobody: nobodysPhone, want: 200},
+	{method: "GET", path: eventsPath, query: "where=%5B%7B%22path%22:%22plan%22,%22op%22:%22eq%22,%22value%22:%22{id}%22%7D%5D", theirs: "1202", nobody: "1999", want: 200},
+	{method: "GET", path: eventsPath, query: "cursor={id}", theirs: "events cursor", nobody: "ZTEwMDAwMDAwMDAwMDAwMDAwLjQ0LjEuMS5h", want: 400},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/{id}/events", theirs: theirPhone, nobody: nobodysPhone, want: 200},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/{id}/events", query: "format=ndjson", theirs: theirPhone, nobody: nobodysPhone, want: 200},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/" + sharedPhone + "/events", query: "eventType={id}", theirs: "only_theirs", nobody: "nobodys_typ", want: 200},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/" + sharedPhone + "/events", query: "where=%5B%7B%22path%22:%22plan%22,%22op%22:%22eq%22,%22value%22:%22{id}%22%7D%5D", theirs: "1202", nobody: "1999", want: 200},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/" + sharedPhone + "/events", query: "cursor={id}", theirs: "events cursor", nobody: "ZTEwMDAwMDAwMDAwMDAwMDAwLjQ0LjEuMS5h", want: 400},
 	{method: "GET", path: auditPath, want: 200},
 	{method: "GET", path: auditPath, query: "actor={id}", theirs: "actor", nobody: "zzzzzzzzzz", want: 200},
 	{method: "GET", path: auditPath, query: "cursor={id}", theirs: "audit cursor", nobody: "bDEuNDQuMTc3ODYxMDg0MDAwMC4x", want: 400},
@@ -245,7 +258,7 @@ func TestAHostileOrganizationIsAlone(t *testing.T) {
 
 	// A cursor with the attacker's own number and the victim's place in it is the
 	// attacker's own: it leads nowhere else.
-	for list, name := range map[string]string{"/api/v1/batches": "batches cursor", "/api/v1/audiences": "audiences cursor", auditPath: "audit cursor"} {
+	for list, name := range map[string]string{"/api/v1/batches": "batches cursor", "/api/v1/audiences": "audiences cursor", auditPath: "audit cursor", eventsPath: "events cursor"} {
 		text, err := base64.RawURLEncoding.DecodeString(victim.has[name])
 		if err != nil || !strings.Contains(string(text), ".42.") {
 			t.Fatalf("%s: %q, %v", name, text, err)

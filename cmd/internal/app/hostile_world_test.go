@@ -108,6 +108,7 @@ func (s *sender) found(org leadevents.OrgID, credential, area string) *realm {
 	r.has["signer"] = get(signer, "id")
 	r.has["batches cursor"] = get(ask(200, "GET", "/api/v1/batches", "limit=1", "").body, "nextCursor")
 	r.has["audiences cursor"] = get(ask(200, "GET", "/api/v1/audiences", "limit=1", "").body, "nextCursor")
+	r.has["events cursor"] = get(ask(200, "GET", eventsPath, "limit=1", "").body, "nextCursor")
 	entries := ask(200, "GET", auditPath, "limit=1", "").body
 	r.has["audit cursor"], r.has["request"] = get(entries, "nextCursor"), get(entries, "entries", "requestId")
 	r.has["actor"] = get(ask(200, "GET", keysPath, "", "").body, "apiKeys", "id")
@@ -133,6 +134,7 @@ func (s *sender) holds(r *realm, settings configs.Settings) map[string]string {
 		"/api/v1/batches", "/api/v1/batches?idempotencyKey=call-1", "/api/v1/batches?limit=10&cursor=" + url.QueryEscape(r.has["batches cursor"]),
 		"/api/v1/batches/" + r.has["batch"] + "/rejects", "/api/v1/audiences", "/api/v1/audiences?cursor=" + r.has["audiences cursor"], "/api/v1/audiences/customers",
 		"/api/v1/sends/spring", "/api/v1/sends/draft", "/api/v1/sends/spring/explain?phone=" + sharedPhone,
+		"/api/v1/event-types", eventsPath, "/api/v1/leads/" + sharedPhone + "/events",
 		webhooksPath, keysPath, signingPath, auditPath, auditPath + "?cursor=" + r.has["audit cursor"],
 	} {
 		bare, query, _ := strings.Cut(path, "?")

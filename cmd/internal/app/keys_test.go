@@ -19,6 +19,7 @@ const (
 	keysPath          = "/api/v1/api-keys"
 	signingPath       = "/api/v1/signing-keys"
 	auditPath         = "/api/v1/audit"
+	eventsPath        = "/api/v1/events"
 )
 
 // administered is whatever an answer of administration has.

@@ -54,6 +54,9 @@ var matrix = []entry{
 	{method: "GET", path: "/api/v1/batches", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
 	{method: "GET", path: "/api/v1/batches/{batchId}", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "404 not_found"},
 	{method: "GET", path: "/api/v1/batches/{batchId}/rejects", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "404 not_found"},
+	{method: "GET", path: "/api/v1/event-types", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
+	{method: "GET", path: eventsPath, guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
+	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/15551234567/events", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
 	{method: "POST", path: "/api/v1/filters/preview", guard: scoped, lacking: "ingestOnly",
 		body: `{"audience":{"audienceId":"mine"},"eventFilters":[]}`, own: "200", stranger: "404 not_found"},
 

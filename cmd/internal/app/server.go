@@ -43,6 +43,7 @@ type server struct {
 	audiences   *query.Audiences
 	sends       *query.Sends
 	sql         *query.SQL
+	events      *query.Events
 	http        *httpserver.Server
 }
 
@@ -154,6 +155,8 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		Logger: log,
 	}, srv.db.Analysts(), srv.db)
 
+	srv.events = query.NewEvents(query.EventsConfig{Streams: s.Events.Streams, Logger: log}, srv.db)
+
 	certificate, err := openCertificate(g, s.HTTP, log)
 	if err != nil {
 		return nil, err
@@ -202,6 +205,7 @@ func (srv *server) route() {
 	app := srv.http.App()
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
 	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
+	query.NewEventHandler(srv.events, srv.credentials.Directory).Register(app)
 	query.NewAuditHandler(query.NewAuditLog(srv.db), srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)

@@ -59,6 +59,7 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 			SliceLeads: s.Filters.SliceLeads, Nice: s.Filters.Nice,
 			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
 		},
+		Events: clickhouse.EventsConfig{AtOnce: s.Events.AtOnce, Timeout: s.Events.Timeout},
 	}
 	cfg.Analysts = clickhouse.AnalystConfig{HTTPAddrs: s.ClickHouse.HTTPAddrs, Pool: s.SQL.UserPool, Limits: s.SQL.Limits()}
 	if dial := dialer(d.clickHouseHTTP, s.ClickHouse.DialTimeout); dial != nil {

@@ -1,0 +1,141 @@
+package clickhouse
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"leadevents"
+	"leadevents/query/audience"
+)
+
+// catalog is what the reference says.
+func (w *eventsWorld) catalog() []leadevents.TypeSummary {
+	all := map[string]leadevents.TypeSummary{}
+	leads := map[string]map[leadevents.Phone]bool{}
+	for _, e := range w.want(audience.EventQuery{To: audience.EveryMoment}) {
+		t, known := all[e.EventType]
+		if !known {
+			t = leadevents.TypeSummary{EventType: e.EventType, FirstAt: e.OccurredAt, LastAt: e.OccurredAt}
+			leads[e.EventType] = map[leadevents.Phone]bool{}
+		}
+		leads[e.EventType][e.Phone] = true
+		t.Events++
+		t.Leads = uint64(len(leads[e.EventType]))
+		t.FirstAt, t.LastAt = min(t.FirstAt, e.OccurredAt), max(t.LastAt, e.OccurredAt)
+		all[e.EventType] = t
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b leadevents.TypeSummary) int { return cmp.Compare(a.EventType, b.EventType) })
+}
+
+// The catalog is exact whatever is remembered of it: after inserts of new events and of
+// ones that are there, after merges, and while both go on.
+func TestTheCatalogIsExactAfterEveryChange(t *testing.T) {
+	w := newEventsWorld(t, 6)
+	look := func(what string) {
+		t.Helper()
+		for range 2 { // the second from memory
+			got, err := w.db.EventTypes(t.Context(), eventsOrg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(w.catalog(), got, gocmp.Transformer("none", func(l []leadevents.TypeSummary) []leadevents.TypeSummary {
+				return append([]leadevents.TypeSummary{}, l...)
+			})); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+	}
+	look("without an event")
+	w.fill(500)
+	look("filled")
+	for range 10 {
+		w.insert(w.event(), w.event())
+		look("two more")
+		w.insert(pick(w.source, w.want(audience.EventQuery{To: audience.EveryMoment})))
+		look("one again")
+	}
+	for _, table := range []string{"lead_events", "lead_states"} {
+		for _, sql := range []string{"SYSTEM START MERGES " + table, "OPTIMIZE TABLE " + table} {
+			if err := w.db.conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+			look(sql)
+		}
+	}
+	w.insert(w.event())
+	look("one more after merges")
+	if err := w.db.conn.Exec(t.Context(), "ALTER TABLE lead_events DELETE WHERE event_type = 'b' SETTINGS mutations_sync = 1"); err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(w.stored, func(p leadevents.EventPosition, _ leadevents.StoredEvent) bool { return p.EventType == "b" })
+	look("without a type")
+}
+
+// An answer has all that was acknowledged before it was asked for.
+func TestTheCatalogIsNeverBehind(t *testing.T) {
+	w := newEventsWorld(t, 4)
+	if err := w.db.conn.Exec(t.Context(), "SYSTEM START MERGES lead_events"); err != nil {
+		t.Fatal(err)
+	}
+	w.fill(50)
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for range 15 {
+				mu.Lock()
+				least := uint64(len(w.stored))
+				mu.Unlock()
+				types, err := w.db.EventTypes(t.Context(), eventsOrg)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				events := uint64(0)
+				for _, s := range types {
+					events += s.Events
+				}
+				mu.Lock()
+				most := uint64(len(w.stored))
+				mu.Unlock()
+				if events < least || events > most {
+					t.Errorf("%d events, of %d to %d", events, least, most)
+				}
+			}
+		})
+	}
+	for range 40 {
+		mu.Lock() // what is there while it is inserted may be seen or not
+		w.insert(w.event())
+		mu.Unlock()
+	}
+	all.Wait()
+}
+
+// More organizations and types than are remembered are answered all the same.
+func TestCatalogsRememberSoMuch(t *testing.T) {
+	var c catalogs
+	for org := range leadevents.OrgID(2*rememberedCatalogs + 5) {
+		c.of(org + 1)
+	}
+	if n := len(c.known); n > rememberedCatalogs {
+		t.Errorf("%d are remembered", n)
+	}
+	if one, again := c.of(3), c.of(3); one != again {
+		t.Error("one that is remembered is made anew")
+	}
+	many := map[string]leadevents.TypeSummary{}
+	for i := range rememberedTypes + 1 {
+		many[string(rune(i+0x4e00))] = leadevents.TypeSummary{}
+	}
+	one := catalog{}
+	(&catalog{events: map[string]counted{"2026": {"a", many}, "2025": {"b", nil}}, leads: counted{"c", nil}}).remember(&one, eventParts{events: map[string]string{"2026": "a", "2025": "b2"}, states: "c"})
+	if len(one.events) != 0 || one.leads.parts != "c" {
+		t.Errorf("%d partitions and %q are remembered", len(one.events), one.leads.parts)
+	}
+}
