@@ -262,7 +262,7 @@ func TestEveryRangeIsEnforced(t *testing.T) {
 		case bytesType:
 			outside = []string{"-1", "1025GiB", "1MB", "1.5MiB", "", "much"}
 		default:
-			outside = []string{"-1", "99999999", "1.5", "", "many", "9999999999999999999999"}
+			outside = []string{"-1", "999999999999999999", "1.5", "", "many", "9999999999999999999999"}
 		}
 		for _, value := range outside {
 			settings, faults := Defaults(), &Faults{}
