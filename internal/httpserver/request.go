@@ -71,7 +71,7 @@ func SetOrganization(c *fiber.Ctx, org leadevents.OrgID) { requestOf(c.Context()
 
 // Context is for the work of a handler: it ends when the server is stopped by
 // force. It does not end with the client's connection, which fasthttp does not
-// watch. (c.Context() itself ends as soon as a shutdown starts: do not use it.)
+// watch; [Attended] does. (c.Context() itself ends as soon as a shutdown starts: do not use it.)
 func Context(c *fiber.Ctx) context.Context { return requestOf(c.Context()).srv.base }
 
 // begin attaches a request to ctx.

@@ -26,7 +26,7 @@ const (
 // part for the whole. produce's context ends when the client is gone or the
 // server is stopped by force; it runs beside the handler, and must not use c.
 func Stream(c *fiber.Ctx, contentType string, produce func(ctx context.Context, w io.Writer) error) error {
-	ctx, cancel := context.WithCancel(Context(c))
+	ctx, cancel := Attended(c)
 	s := &stream{cancel: cancel, pieces: make(chan []byte, streamPieces), free: make(chan []byte, streamPieces)}
 	go func() {
 		defer close(s.pieces)
@@ -62,7 +62,7 @@ func (s *stream) fill(ctx context.Context, produce func(context.Context, io.Writ
 
 // stream hands the pieces from produce to fasthttp.
 type stream struct {
-	cancel context.CancelFunc
+	cancel func() // ends produce's context, and waits for who looks after the client
 	pieces chan []byte
 	free   chan []byte // pieces to be filled again
 	err    error       // once pieces is closed
