@@ -39,6 +39,9 @@ type EvaluationConfig struct {
 	Nice int
 }
 
+// evaluationsAtOnce is what their gates call them.
+const evaluationsAtOnce = "evaluations of filters (filters.at_once)"
+
 func (c EvaluationConfig) withDefaults() EvaluationConfig {
 	c.AtOnce = cmp.Or(c.AtOnce, 4)
 	c.Threads = cmp.Or(c.Threads, 2)

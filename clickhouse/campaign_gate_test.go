@@ -10,7 +10,7 @@ import (
 )
 
 func TestGateBoundsWhoWorksAndWhoWaits(t *testing.T) {
-	g := newGate(1)
+	g := newGate(1, evaluationsAtOnce)
 	leave, err := g.enter(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -38,6 +38,8 @@ type Config struct {
 	Compress bool
 	// Evaluation bounds the evaluation of campaign filters.
 	Evaluation EvaluationConfig
+	// Reports bounds the reports of analysts.
+	Reports ReportConfig
 	// Dial, if set, makes the connections. `dev` uses it to follow its engine
 	// to another port after a restart.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -53,6 +55,8 @@ type DB struct {
 
 	evaluation                 EvaluationConfig
 	previews, materializations *gate
+	reports                    *reporting
+	repeats                    *repeats
 
 	// For columns, which another client reads.
 	addrs          []string
@@ -74,7 +78,8 @@ func Open(cfg Config) (*DB, error) {
 		database: cfg.Database, evaluation: cfg.Evaluation.withDefaults(),
 		addrs: cfg.Addrs, user: cfg.User, password: cfg.Password, readTimeout: cmp.Or(cfg.ReadTimeout, 30*time.Second), compress: cfg.Compress,
 	}
-	db.previews, db.materializations = newGate(db.evaluation.AtOnce), newGate(db.evaluation.AtOnce)
+	db.previews, db.materializations = newGate(db.evaluation.AtOnce, evaluationsAtOnce), newGate(db.evaluation.AtOnce, evaluationsAtOnce)
+	db.reports, db.repeats = newReporting(cfg.Reports), newRepeats()
 	dial := cfg.Dial
 	if dial == nil {
 		dialer := &net.Dialer{}

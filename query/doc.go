@@ -8,6 +8,7 @@
 //   - [AuditLog] shows who did what.
 //   - [Audiences] keeps lists of leads of any size, which are uploaded, replaced
 //     whole or added to.
+//   - [ReportHandler] answers analysts' reports, whose meaning is package report's.
 //   - [Sends] counts what filters would keep, and decides it once for a send:
 //     who is kept, and why, by evidence that stays.
 //

@@ -59,6 +59,9 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 			SliceLeads: s.Filters.SliceLeads, Nice: s.Filters.Nice,
 			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
 		},
+		Reports: clickhouse.ReportConfig{
+			AtOnce: s.Reports.AtOnce, Threads: s.Reports.Threads, Memory: uint64(s.Reports.Memory), Timeout: s.Reports.Timeout,
+		},
 	}
 	if dial := dialer(d.clickHouse, s.ClickHouse.DialTimeout); dial != nil {
 		cfg.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }
