@@ -48,6 +48,8 @@ func TestTheReadmeIsTrue(t *testing.T) { consoleIsTrue(t, "README.md", 15) }
 
 func TestTheFiltersPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/filters.md", 20) }
 
+func TestTheReportsPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/reports.md", 14) }
+
 // consoleIsTrue runs a page's commands in order, in one shell, beside a new `dev`:
 // they print what the page says; "…" stands for what is made anew each time.
 func consoleIsTrue(t *testing.T, page string, least int) {

@@ -48,7 +48,7 @@ rejected.`,
 	root.AddCommand(
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
-		newMaterialize(),
+		newMaterialize(), newReport(),
 		newOrg(), newKey(), newSigningKey(), newAudit(), newRotateMasterKey(),
 	)
 	root.SetHelpCommandGroupID("look")
