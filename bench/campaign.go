@@ -129,9 +129,8 @@ func (b *campaignBench) run(ctx context.Context, r *report) (err error) {
 	return b.beside(ctx, r, s, all)
 }
 
-// load makes a database: three fifths of the events over three years in calls of
-// 50,000, the rest of the last 30 days; 10 types by Zipf's law. The audience is
-// a part of the leads in no order, the huge one all of them.
+// load makes a database: a data set, and audiences. The audience is a part of the
+// leads in no order, the huge one all of them.
 func (b *campaignBench) load(ctx context.Context, r *report, events uint64) (*campaignData, error) {
 	d := &campaignData{database: fmt.Sprintf("bench_campaign_%d", events), events: events}
 	outside, err := b.stand.connect("default")
@@ -149,28 +148,9 @@ func (b *campaignBench) load(ctx context.Context, r *report, events uint64) (*ca
 	if d.ours, err = store.Open(store.Config{Addrs: []string{e.Native}, User: e.User, Password: e.Password, Database: d.database}); err != nil {
 		return nil, err
 	}
-	recent := events / 5 * 2
-	parts := []struct {
-		first, count uint64
-		times        loadgen.Times
-	}{
-		{0, events - recent, loadgen.History(b.now, 3, 0)},
-		{events - recent, recent, loadgen.Times{From: b.now.Add(-30 * 24 * time.Hour), To: b.now}},
-	}
-	for i := range parts { // long enough ago that the server's ledger has no need of them
-		parts[i].times.ArrivedFrom = b.now.Add(-24 * time.Hour)
-	}
-	const piece = 5_000_000
-	for _, p := range parts {
-		g, err := b.generator(p.times)
-		if err != nil {
-			return nil, err
-		}
-		for done := uint64(0); done < p.count; done += piece {
-			if err := d.conn.Exec(ctx, g.InsertSQL("lead_events", p.first+done, min(piece, p.count-done))); err != nil {
-				return nil, err
-			}
-		}
+	set := dataSet{org: campaignOrg, seed: 1, events: events, leads: b.leads, now: b.now}
+	if err := set.load(ctx, d.conn); err != nil {
+		return nil, err
 	}
 	if err := b.loadAudiences(ctx, d); err != nil {
 		return nil, err
@@ -206,7 +186,7 @@ func (b *campaignBench) mergeStates(ctx context.Context, r *report, d *campaignD
 }
 
 func (b *campaignBench) generator(times loadgen.Times) (*loadgen.Generator, error) {
-	return loadgen.New(loadgen.Config{Seed: 1, Org: campaignOrg, EventTypes: loadgen.DefaultEventTypes()[:10], Leads: b.leads, Times: times})
+	return dataSet{org: campaignOrg, seed: 1, leads: b.leads}.generator(times)
 }
 
 // loadAudiences stores both audiences: all leads, and every n-th of them, which

@@ -22,6 +22,7 @@ const stopLimit = 30 * time.Second
 // stores are a ClickHouse and a Redis of a benchmark's own.
 type stores struct {
 	dir         string
+	kept        bool // dir stays
 	config      embedded.Config
 	redisConfig redisserver.Config
 	engine      *embedded.Server
@@ -29,16 +30,28 @@ type stores struct {
 }
 
 // startStores starts both in a temporary folder; queryLog keeps system.query_log.
-func startStores(ctx context.Context, r *report, queryLog bool) (s *stores, err error) {
-	s = &stores{}
+func startStores(ctx context.Context, r *report, queryLog bool) (*stores, error) {
+	dir, err := os.MkdirTemp("", "leadevents-bench-")
+	if err != nil {
+		return nil, err
+	}
+	return (&stores{dir: dir}).start(ctx, r, queryLog)
+}
+
+// startStoresIn starts both in a folder that stays, with what they have in it.
+func startStoresIn(ctx context.Context, r *report, dir string, queryLog bool) (*stores, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return (&stores{dir: dir, kept: true}).start(ctx, r, queryLog)
+}
+
+func (s *stores) start(ctx context.Context, r *report, queryLog bool) (_ *stores, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "leadevents-bench-"); err != nil {
-		return s, err
-	}
 	s.config.DataDir, s.redisConfig.DataDir = filepath.Join(s.dir, "clickhouse"), filepath.Join(s.dir, "redis")
 	if queryLog {
 		s.config.QueryLogDays = 1
@@ -67,7 +80,10 @@ func (s *stores) stop() error {
 	if s.engine != nil {
 		errs = append(errs, s.engine.Stop(ctx))
 	}
-	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+	if !s.kept {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
 }
 
 // connect opens a pool on one database of the engine.

@@ -42,6 +42,8 @@ type Config struct {
 	Analysts AnalystConfig
 	// Events bounds questions about events.
 	Events EventsConfig
+	// Reports bounds the reports of analysts.
+	Reports ReportConfig
 	// Dial, if set, makes the connections. `dev` uses it to follow its engine
 	// to another port after a restart.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -60,6 +62,8 @@ type DB struct {
 	events                     EventsConfig
 	questions                  *gate
 	catalogs                   catalogs
+	reports                    *reporting
+	repeats                    *repeats
 
 	// For columns, which another client reads.
 	addrs          []string
@@ -87,6 +91,7 @@ func Open(cfg Config) (*DB, error) {
 	db.previews, db.materializations = newGate(db.evaluation.AtOnce), newGate(db.evaluation.AtOnce)
 	db.events = cfg.Events.withDefaults()
 	db.questions = newGateOf(db.events.AtOnce, "questions about events", "events.at_once")
+	db.reports, db.repeats = newReporting(cfg.Reports), newRepeats()
 	dial := cfg.Dial
 	if dial == nil {
 		dialer := &net.Dialer{}

@@ -46,6 +46,9 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+s.Sends.Workers,
 		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers (%d) together, so that neither waits for the other",
 		s.ClickHouse.MaxConns, lanes, s.Sends.Workers)
+	rule(s.ClickHouse.MaxConns <= lanes+s.Sends.Workers || s.ClickHouse.MaxConns > lanes+s.Sends.Workers+s.Reports.AtOnce,
+		"clickhouse.max_conns is %d: it must be more than what stores and sends.workers need (%d) and reports.at_once (%d) together, so that reports leave a connection to the others",
+		s.ClickHouse.MaxConns, lanes+s.Sends.Workers, s.Reports.AtOnce)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)

@@ -42,6 +42,7 @@ type Settings struct {
 	Sends      Sends      `key:"sends"`
 	SQL        SQL        `key:"sql"`
 	Events     Events     `key:"events"`
+	Reports    Reports    `key:"reports"`
 	Log        Log        `key:"log"`
 }
 
@@ -269,6 +270,19 @@ type Filters struct {
 	MaterializeTimeout time.Duration `key:"materialize_timeout" default:"30m" range:"1s..24h"`
 	// Nice is how far materializations stand back behind inserts.
 	Nice int `key:"nice" default:"5" range:"0..19"`
+}
+
+// Reports bounds what analysts' reports may take.
+type Reports struct {
+	// AtOnce is how many are under way at once in one server process; 16 times as many may
+	// wait, beyond it: 503.
+	AtOnce int `key:"at_once" default:"4" range:"1..64"`
+	// Threads is how many cores of ClickHouse one of them keeps busy.
+	Threads int `key:"threads" default:"2" range:"1..256"`
+	// Memory bounds one of their queries in ClickHouse; one that needs more is a 422.
+	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
+	// Timeout bounds one of them; one that needs longer is a 422.
+	Timeout time.Duration `key:"timeout" default:"30s" range:"1s..1h"`
 }
 
 // Sends bounds the work on sends of one server process.

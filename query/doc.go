@@ -10,6 +10,7 @@
 //     lead's timeline, and exports of all of it.
 //   - [Audiences] keeps lists of leads of any size, which are uploaded, replaced
 //     whole or added to.
+//   - [ReportHandler] answers analysts' reports, whose meaning is package report's.
 //   - [Sends] counts what filters would keep, and decides it once for a send:
 //     who is kept, and why, by evidence that stays.
 //

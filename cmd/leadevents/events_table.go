@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// narrowest is how much room metadata needs beside the other columns; with less it has a
+// leastMetadata is how much room metadata needs beside the other columns; with less it has a
 // line of its own.
-const narrowest = 24
+const leastMetadata = 24
 
 // columnsOf is how wide the terminal is that w is; 0 if it is none, and nothing is cut.
 func columnsOf(w io.Writer) int {
@@ -61,9 +61,9 @@ func printEvents(w io.Writer, width int, events []listedEvent) error {
 	room := 0
 	if width > 0 {
 		// Of a narrow terminal a long type gives way first, then metadata goes below.
-		types = min(types, max(width-times-phones-gaps-narrowest, 12))
+		types = min(types, max(width-times-phones-gaps-leastMetadata, 12))
 		room = width - times - types - phones - gaps
-		below = room < narrowest
+		below = room < leastMetadata
 	}
 	line := func(at, eventType, phone, metadata string) {
 		if below {

@@ -50,7 +50,8 @@ func TestTheSQLPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/sql.md", 12) }
 
 func TestTheFiltersPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/filters.md", 20) }
 
-func TestTheEventsPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/events.md", 20) }
+func TestTheEventsPageIsTrue(t *testing.T)  { consoleIsTrue(t, "docs/events.md", 20) }
+func TestTheReportsPageIsTrue(t *testing.T) { consoleIsTrue(t, "docs/reports.md", 14) }
 
 // consoleIsTrue runs a page's commands in order, in one shell, beside a new `dev`:
 // they print what the page says; "…" stands for what is made anew each time.

@@ -48,7 +48,7 @@ rejected.`,
 	root.AddCommand(
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
-		newMaterialize(), newEvents(), newSQL(),
+		newMaterialize(), newEvents(), newReport(), newSQL(),
 		newOrg(), newKey(), newSigningKey(), newAudit(), newRotateMasterKey(),
 	)
 	root.SetHelpCommandGroupID("look")

@@ -29,18 +29,22 @@ func (f Filter) AppendJSON(b []byte) []byte {
 		b = strconv.AppendInt(append(b, `,"minCount":`...), int64(f.MinCount), 10)
 	}
 	if len(f.Where) > 0 {
-		b = append(b, `,"where":[`...)
-		for i, c := range f.Where {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(append(b, `{"path":`...), c.Path)
-			b = appendString(append(b, `,"op":`...), string(c.Op))
-			b = append(c.Value.appendJSON(append(b, `,"value":`...)), '}')
-		}
-		b = append(b, ']')
+		b = appendConditions(append(b, `,"where":`...), f.Where)
 	}
 	return append(b, '}')
+}
+
+func appendConditions(b []byte, conditions []Condition) []byte {
+	b = append(b, '[')
+	for i, c := range conditions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"path":`...), c.Path)
+		b = appendString(append(b, `,"op":`...), string(c.Op))
+		b = append(c.Value.appendJSON(append(b, `,"value":`...)), '}')
+	}
+	return append(b, ']')
 }
 
 // MarshalJSON is the canonical JSON (which encoding/json may escape further).

@@ -207,6 +207,7 @@ func (srv *server) route() {
 	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
 	query.NewEventHandler(srv.events, srv.credentials.Directory).Register(app)
 	query.NewAuditHandler(query.NewAuditLog(srv.db), srv.credentials.Directory).Register(app)
+	query.NewReportHandler(srv.db, srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)

@@ -60,6 +60,9 @@ func clickHouseConfig(s configs.Settings, d dialers) (clickhouse.Config, error) 
 			PreviewTimeout: s.Filters.PreviewTimeout, MaterializeTimeout: s.Filters.MaterializeTimeout,
 		},
 		Events: clickhouse.EventsConfig{AtOnce: s.Events.AtOnce, Timeout: s.Events.Timeout},
+		Reports: clickhouse.ReportConfig{
+			AtOnce: s.Reports.AtOnce, Threads: s.Reports.Threads, Memory: uint64(s.Reports.Memory), Timeout: s.Reports.Timeout,
+		},
 	}
 	cfg.Analysts = clickhouse.AnalystConfig{HTTPAddrs: s.ClickHouse.HTTPAddrs, Pool: s.SQL.UserPool, Limits: s.SQL.Limits()}
 	if dial := dialer(d.clickHouseHTTP, s.ClickHouse.DialTimeout); dial != nil {
