@@ -8,4 +8,4 @@
 -- have ruled out. Both statements may run again.
 ALTER TABLE {database:Identifier}.lead_events ADD INDEX IF NOT EXISTS lead phone TYPE bloom_filter(0.01) GRANULARITY 1;
 
-ALTER TABLE {database:Identifier}.lead_events MATERIALIZE INDEX lead;
+ALTER TABLE {database:Identifier}.lead_events MATERIALIZE INDEX IF EXISTS lead;
