@@ -180,7 +180,11 @@ func (w *queryWorld) load(ctx context.Context) error {
 	if err := d.repeat(ctx, w.conn, repeatedPerMille); err != nil {
 		return err
 	}
-	return waitForMerges(ctx, w.conn)
+	if err := waitForMerges(ctx, w.conn); err != nil {
+		return err
+	}
+	_, err := w.ours.MergeStates(ctx) // which a server does within a quarter of an hour
+	return err
 }
 
 // describe says what lies in the table.
