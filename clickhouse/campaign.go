@@ -60,10 +60,17 @@ func within(ctx context.Context, g *gate, limit time.Duration, setting string, e
 	}
 	defer leave()
 	err = evaluate(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	if err != nil && expired(limited) && ctx.Err() == nil {
 		return leadevents.Wrap(leadevents.Unavailable, err, "the evaluation of the filters did not end within %s (%s)", limit, setting)
 	}
 	return err
+}
+
+// expired says whether a context has ended, or is about to: a connection that has the same
+// deadline may be told of it a moment earlier.
+func expired(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && !time.Now().Before(deadline)
 }
 
 // evaluation is a question on its way to the server.

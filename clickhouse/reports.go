@@ -147,7 +147,7 @@ func (r *reporting) run(ctx context.Context, work func(ctx context.Context) erro
 	}
 	defer leave()
 	err = work(limited)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil && leadevents.KindOf(err) != leadevents.QueryLimit {
+	if err != nil && expired(limited) && ctx.Err() == nil && leadevents.KindOf(err) != leadevents.QueryLimit {
 		return r.late(err)
 	}
 	return err
