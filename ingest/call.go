@@ -34,10 +34,6 @@ type Call struct {
 	result  Result
 	err     error
 	done    chan struct{}
-	// rebuilding says that the call met a ledger that is being rebuilt: a big one then
-	// leaves its lane empty for as long as it took, so that the rebuild, which shares
-	// the processors with it, is through sooner.
-	rebuilding bool
 }
 
 // Result is the answer to a call.

@@ -45,9 +45,6 @@ func (g *group) run(ctx context.Context) error {
 		return fmt.Errorf("peek: %w", err)
 	}
 	timer()
-	for _, call := range g.calls {
-		call.rebuilding = g.view.Trust.State == ledger.Rebuilding
-	}
 	ctx, cancel := context.WithTimeout(ctx, g.in.ledger.Deadline())
 	defer cancel()
 

@@ -225,14 +225,7 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 	case <-up.Done():
 		return context.Cause(up)
 	}
-	var pause time.Duration
-	defer func() {
-		if pause == 0 {
-			<-in.running
-			return
-		}
-		time.AfterFunc(pause, func() { <-in.running })
-	}()
+	defer func() { <-in.running }()
 	if !call.DryRun {
 		paused := time.Now()
 		if err := in.pace.acquire(up, bigCalls, call.years.parts()); err != nil {
@@ -240,10 +233,7 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 		}
 		in.metrics.paced.Add(time.Since(paused).Seconds())
 	}
-	began := time.Now()
-	if in.runGroup([]*Call{call}); call.rebuilding {
-		pause = time.Since(began)
-	}
+	in.runGroup([]*Call{call})
 	return nil
 }
 
