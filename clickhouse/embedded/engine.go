@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // engineName is argv[0] of the child: a name, and not an environment variable,
@@ -21,7 +22,16 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "the engine is started by leadevents, not by hand")
 		os.Exit(2)
 	}
-	if err := runEngine(os.Args[1], os.Args[2:]); err != nil {
+	args := os.Args[2:]
+	if len(args) > 0 && strings.HasPrefix(args[0], relayFlag) {
+		from, to, _ := strings.Cut(args[0][len(relayFlag):], ",")
+		if err := relay(from, to); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		args = args[1:]
+	}
+	if err := runEngine(os.Args[1], args); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

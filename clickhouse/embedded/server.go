@@ -146,7 +146,7 @@ func (s *Server) start(ctx context.Context) error {
 // command builds one start of the engine. The ports of the last start are kept
 // if they are free: always, unless somebody else bound them meanwhile.
 func (s *Server) command(error) (*exec.Cmd, error) {
-	ports, err := s.folder.Ports("ports.json", 2)
+	ports, err := s.folder.Ports("ports.json", 3)
 	if err != nil {
 		return nil, err
 	}
@@ -170,10 +170,11 @@ func (s *Server) command(error) (*exec.Cmd, error) {
 	cmd := exec.Command(executable)
 	cmd.Args = []string{
 		engineName, s.library,
+		relayFlag + strconv.Itoa(ports[0]) + "," + strconv.Itoa(ports[2]),
 		"--config-file=" + s.folder.Path("config.xml"),
 		"--path=" + s.folder.Path("data"),
 		"--listen_host=127.0.0.1",
-		"--tcp_port=" + strconv.Itoa(ports[0]),
+		"--tcp_port=" + strconv.Itoa(ports[2]),
 		"--http_port=" + strconv.Itoa(ports[1]),
 		// HTTP last: when it answers, so does the native port. The last
 		// statement ends when the pipe does.

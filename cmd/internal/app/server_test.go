@@ -43,6 +43,12 @@ func (l *logOf) String() string {
 	return l.text.String()
 }
 
+// tail is at most the last n bytes.
+func (l *logOf) tail(n int) string {
+	all := l.String()
+	return all[max(0, len(all)-n):]
+}
+
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
