@@ -54,27 +54,53 @@ type Act struct {
 // adds to the detail is written at the end. The error is do's, or a 503 where nothing
 // was done because that could not be written.
 func (l *Log) Do(ctx context.Context, org leadevents.OrgID, a Act, do func(ctx context.Context, detail Detail) error) error {
-	detail := Detail{}
-	maps.Copy(detail, a.Detail)
-	e := Entry{ID: leadevents.NewID(), At: leadevents.MillisOf(l.now()), Action: a.Action, Outcome: Begun, Actor: ActorOf(ctx), Object: a.Object}
-	if err := l.begin(ctx, org, e, detail); err != nil {
+	begun, err := l.Begin(ctx, org, a)
+	if err != nil {
 		return err
 	}
-	err := do(ctx, detail)
+	err = do(ctx, begun.Detail)
+	begun.End(ctx, err)
+	return err
+}
+
+// Open is an act whose entry is written.
+type Open struct {
+	Detail Detail // what is added to it is written by End
+
+	log   *Log
+	org   leadevents.OrgID
+	entry Entry
+	reads bool
+}
+
+// Begin is the first step of [Log.Do], for an act that goes on elsewhere: nothing may be
+// seen of it before Begin has returned without an error. End is the last one.
+func (l *Log) Begin(ctx context.Context, org leadevents.OrgID, a Act) (*Open, error) {
+	b := &Open{Detail: Detail{}, log: l, org: org, reads: a.Reads}
+	maps.Copy(b.Detail, a.Detail)
+	b.entry = Entry{ID: leadevents.NewID(), At: leadevents.MillisOf(l.now()), Action: a.Action, Outcome: Begun, Actor: ActorOf(ctx), Object: a.Object}
+	if err := l.begin(ctx, org, b.entry, b.Detail); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// End writes what became of the act, whose error is err.
+func (b *Open) End(ctx context.Context, err error) {
 	switch leadevents.KindOf(err) {
 	case leadevents.Unavailable, leadevents.Internal:
-		if err != nil && !a.Reads {
-			return err
+		if err != nil && !b.reads {
+			return
 		}
 	}
+	e := b.entry
 	if e.Outcome = Done; err != nil {
 		e.Outcome = Failed
 	}
 	// Whoever asked may have gone: what became of it is written all the same.
-	if lost := l.append(context.WithoutCancel(ctx), org, e, detail); lost != nil {
-		l.log.Warn("an entry of the audit log stays begun", "organization", uint64(org), "action", e.Action, "entry", e.ID, "outcome", e.Outcome, "error", lost)
+	if lost := b.log.append(context.WithoutCancel(ctx), b.org, e, b.Detail); lost != nil {
+		b.log.log.Warn("an entry of the audit log stays begun", "organization", uint64(b.org), "action", e.Action, "entry", e.ID, "outcome", e.Outcome, "error", lost)
 	}
-	return err
 }
 
 func (l *Log) begin(ctx context.Context, org leadevents.OrgID, e Entry, detail Detail) (err error) {

@@ -1,6 +1,9 @@
 package query
 
 import (
+	"context"
+	"time"
+
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents/auth"
@@ -11,12 +14,17 @@ import (
 type AuditHandler struct {
 	log       *AuditLog
 	directory *auth.Directory
+	// settle waits for entries that are being written behind answers.
+	settle func(ctx context.Context) error
 }
 
 // NewAuditHandler makes the handler.
-func NewAuditHandler(log *AuditLog, directory *auth.Directory) *AuditHandler {
-	return &AuditHandler{log: log, directory: directory}
+func NewAuditHandler(log *AuditLog, directory *auth.Directory, settle func(ctx context.Context) error) *AuditHandler {
+	return &AuditHandler{log: log, directory: directory, settle: settle}
 }
+
+// settleLimit bounds the wait for entries that are being written.
+const settleLimit = time.Second
 
 // Register adds the endpoint.
 func (h *AuditHandler) Register(router fiber.Router) {
@@ -40,6 +48,11 @@ func (h *AuditHandler) list(c *fiber.Ctx) error {
 	if by.Forbidden != nil { // a cursor is an organization's
 		return by.Forbidden
 	}
+	// Whoever was just answered finds what came of it. Late entries are no reason not to
+	// show the others.
+	settling, cancel := context.WithTimeout(httpserver.Context(c), settleLimit)
+	_ = h.settle(settling)
+	cancel()
 	found, next, err := h.log.Entries(httpserver.Context(c), by.Org, which, given["cursor"], limit)
 	if err != nil {
 		return err

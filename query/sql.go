@@ -52,6 +52,7 @@ type SQL struct {
 	mu      sync.Mutex
 	running map[leadevents.OrgID]int
 	total   int
+	behind  map[chan struct{}]struct{} // what is being written behind answers
 
 	functions struct {
 		sync.Mutex
@@ -72,7 +73,7 @@ func NewSQL(cfg SQLConfig, store SQLStore, log audit.Store) *SQL {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &SQL{cfg: cfg, store: store, audit: audit.NewLog(log, cfg.Now, cfg.Logger), running: map[leadevents.OrgID]int{}}
+	return &SQL{cfg: cfg, store: store, audit: audit.NewLog(log, cfg.Now, cfg.Logger), running: map[leadevents.OrgID]int{}, behind: map[chan struct{}]struct{}{}}
 }
 
 // sqlFormats are what clients call ClickHouse's formats.
@@ -159,39 +160,94 @@ func (s *SQL) Timeout() time.Duration { return s.cfg.Limits.Timeout }
 // of it. ctx ends after Timeout, and so do writes to w. The order:
 //
 //  1. a place: the organization's, and this process';
-//  2. the audit log's entry, and beside it the tree: neither needs the other;
-//  3. the judgement. A refused statement has an entry that has failed;
-//  4. the statement, until its answer is written or the time is over.
+//  2. the audit log's entry; and beside it, for it takes longer than most statements,
+//  3. the tree, the judgement, and the statement. But nothing of its answer goes to w
+//     before the entry is written: what is audited is what somebody gets to see;
+//  4. the answer, until it is written or the time is over;
+//  5. what became of it is written behind the answer. Settle waits for that.
+//
+// A crash leaves at worst an entry that stays begun. A refused statement has one that
+// has failed.
 func (s *SQL) Run(ctx context.Context, org leadevents.OrgID, q SQLQuery, w io.Writer) error {
 	leave, err := s.enter(org)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, cancel := context.WithCancel(ctx)
-	judged := make(chan error, 1)
-	go func() { judged <- s.judge(ctx, org, q) }()
-	defer func() {
-		cancel()
-		if judged != nil {
-			<-judged // where the audit log refuses
-		}
-	}()
 	id := fmt.Sprintf("sql-%016x", leadevents.NewID())
-	act := audit.Act{Action: audit.SQLQuery, Object: id, Detail: audit.Detail{"format": q.format, "queryBytes": len(q.statement.Text)}, Reads: true}
-	return s.audit.Do(ctx, org, act, func(ctx context.Context, detail audit.Detail) error {
-		err := <-judged
-		judged = nil
-		if err != nil {
-			return err
+	entry := &gate{w: w, open: make(chan struct{})}
+	go func() {
+		defer close(entry.open)
+		act := audit.Act{Action: audit.SQLQuery, Object: id, Detail: audit.Detail{"format": q.format, "queryBytes": len(q.statement.Text)}, Reads: true}
+		// Not within the statement's time: it bounds its own.
+		entry.act, entry.err = s.audit.Begin(context.WithoutCancel(ctx), org, act)
+	}()
+	var reading analyst.Reading
+	err = s.judge(ctx, org, q)
+	judged := err == nil
+	if judged {
+		reading, err = s.store.Run(ctx, org, analyst.Query{ID: id, Text: q.statement.Text, Params: q.params, Format: sqlFormats[q.format].clickHouse}, entry)
+	}
+	<-entry.open
+	if entry.err != nil {
+		return entry.err
+	}
+	if judged {
+		entry.act.Detail["rowsRead"], entry.act.Detail["bytesRead"] = reading.Rows, reading.Bytes
+	}
+	if reading.AtLeast {
+		entry.act.Detail["atLeast"] = true
+	}
+	s.later(func() { entry.act.End(ctx, err) })
+	return err
+}
+
+// gate lets an answer through when its entry in the audit log is written.
+type gate struct {
+	w    io.Writer
+	open chan struct{} // closed when the entry is written, or cannot be
+	act  *audit.Open
+	err  error
+}
+
+// Write implements io.Writer.
+func (g *gate) Write(p []byte) (int, error) {
+	<-g.open // audit bounds it
+	if g.err != nil {
+		return 0, g.err
+	}
+	return g.w.Write(p)
+}
+
+// later does something behind an answer.
+func (s *SQL) later(do func()) {
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.behind[done] = struct{}{}
+	s.mu.Unlock()
+	go func() {
+		defer close(done)
+		do()
+		s.mu.Lock()
+		delete(s.behind, done)
+		s.mu.Unlock()
+	}()
+}
+
+// Settle waits until the audit log has what became of the statements that are answered,
+// or ctx ends.
+func (s *SQL) Settle(ctx context.Context) error {
+	s.mu.Lock()
+	behind := slices.Collect(maps.Keys(s.behind))
+	s.mu.Unlock()
+	for _, done := range behind {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		reading, err := s.store.Run(ctx, org, analyst.Query{ID: id, Text: q.statement.Text, Params: q.params, Format: sqlFormats[q.format].clickHouse}, w)
-		detail["rowsRead"], detail["bytesRead"] = reading.Rows, reading.Bytes
-		if reading.AtLeast {
-			detail["atLeast"] = true
-		}
-		return err
-	})
+	}
+	return nil
 }
 
 func (s *SQL) judge(ctx context.Context, org leadevents.OrgID, q SQLQuery) error {

@@ -28,6 +28,7 @@ const (
 	stopHints       = 10 * time.Second // a connection is closed
 	stopAudiences   = 10 * time.Second // a sweep under way is given up
 	stopSends       = 10 * time.Second // running queries are cancelled, leases given up
+	stopSQL         = 10 * time.Second // entries of the audit log are written
 	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
 	stopRedis       = 30 * time.Second // the append-only file is written out
 )
@@ -149,11 +150,12 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		Logger: log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("sends", stopSends, srv.sends.Run)
-	// Nothing of it runs beside requests.
+	// Stopped after HTTP: the last entries of the audit log are written behind answers.
 	srv.sql = query.NewSQL(query.SQLConfig{
 		Limits: s.SQL.Limits(), MaxQueryBytes: int(s.SQL.MaxQueryBytes), MaxNesting: s.SQL.MaxNesting, AtOnce: s.SQL.AtOnce,
 		Logger: log,
 	}, srv.db.Analysts(), srv.db)
+	g.add("sql", stopSQL, srv.sql.Settle)
 
 	srv.events = query.NewEvents(query.EventsConfig{Streams: s.Events.Streams, Logger: log}, srv.db)
 
@@ -206,7 +208,7 @@ func (srv *server) route() {
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
 	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
 	query.NewEventHandler(srv.events, srv.credentials.Directory).Register(app)
-	query.NewAuditHandler(query.NewAuditLog(srv.db), srv.credentials.Directory).Register(app)
+	query.NewAuditHandler(query.NewAuditLog(srv.db), srv.credentials.Directory, srv.sql.Settle).Register(app)
 	query.NewReportHandler(srv.db, srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)

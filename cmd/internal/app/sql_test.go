@@ -199,11 +199,11 @@ func TestSQLAtOnce(t *testing.T) {
 		})
 	}
 	eventually(t, "two run", func() bool { return w.running(account) == "2" })
-	a := w.sql(42, "json", "SELECT 1", nil)
+	a := w.answered(42, "SELECT 1")
 	if code, message := a.said(t); a.status != http.StatusTooManyRequests || code != "rate_limited" || !strings.Contains(message, "sql.organization_queries") || a.header.Get("Retry-After") != "1" {
 		t.Errorf("a third: %d %s %v", a.status, a.body, a.header)
 	}
-	if a := w.sql(43, "json", "SELECT 1", nil); a.status != 200 {
+	if a := w.answered(43, "SELECT 1"); a.status != 200 {
 		t.Errorf("another organization: %d %s", a.status, a.body)
 	}
 	cancel()

@@ -105,6 +105,17 @@ func (w *sqlWorld) sql(org leadevents.OrgID, format, query string, params any) a
 	return w.post(org, "/api/v1/sql?format="+format, sqlBody(w.t, query, params))
 }
 
+// answered is sql, sent again while it is answered 503, which is always safe: on a busy
+// machine a store may be too slow for once.
+func (w *sqlWorld) answered(org leadevents.OrgID, query string) (a answered) {
+	w.t.Helper()
+	eventually(w.t, "an answer other than 503 to "+query, func() bool {
+		a = w.sql(org, "json", query, nil)
+		return a.status != http.StatusServiceUnavailable
+	})
+	return a
+}
+
 func sqlBody(t testing.TB, query string, params any) string {
 	t.Helper()
 	in := map[string]any{"query": query}
