@@ -91,9 +91,11 @@ var nestedTooDeep = map[int]bool{codeTooDeepTree: true, codeTooBigTree: true, co
 
 // failure is an error as the client is told it: of its own statement, with the place
 // where one is known, and without names of the server's. before is how many bytes
-// stood before the statement's text.
-func (a *Analysts) failure(err error, account analyst.Account, text string, before int) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// stood before the statement's text. That ctx is over makes it the statement's time
+// limit: the error alone does not, for that of a dial that took too long says the same.
+func (a *Analysts) failure(ctx context.Context, err error, account analyst.Account, text string, before int) error {
+	err = errors.Join(ctx.Err(), err)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return leadevents.Wrap(leadevents.QueryLimit, err, "query was stopped: it took longer than %s, reading the answer included (sql.timeout)", a.Limits().Timeout)
 	}
 	e, ok := errors.AsType[*analystException](err)

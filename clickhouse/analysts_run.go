@@ -42,13 +42,13 @@ const explainPrefix = "EXPLAIN AST\n"
 func (a *Analysts) Explain(ctx context.Context, org leadevents.OrgID, text string, bound map[string]string) (string, error) {
 	answer, account, err := a.ask(ctx, org, analyst.Query{ID: newQueryID(), Text: explainPrefix + text, Params: bound, Format: "TSVRaw"})
 	if err != nil {
-		return "", a.failure(err, account, text, len(explainPrefix))
+		return "", a.failure(ctx, err, account, text, len(explainPrefix))
 	}
 	defer func() { _ = answer.Body.Close() }()
 	tree, err := io.ReadAll(io.LimitReader(answer.Body, maxTree+1))
 	switch {
 	case err != nil:
-		return "", a.failure(a.brokenOff(answer, tree, err), account, text, len(explainPrefix))
+		return "", a.failure(ctx, a.brokenOff(answer, tree, err), account, text, len(explainPrefix))
 	case len(tree) > maxTree:
 		return "", leadevents.Errorf(leadevents.InvalidQuery, "query has too many parts: its tree is over %d MiB", maxTree>>20)
 	}
@@ -61,7 +61,7 @@ func (a *Analysts) Run(ctx context.Context, org leadevents.OrgID, q analyst.Quer
 	defer context.AfterFunc(ctx, func() { a.end(q.ID) })()
 	answer, account, err := a.ask(ctx, org, q)
 	if err != nil {
-		return analyst.Reading{}, a.failure(errors.Join(ctx.Err(), err), account, q.Text, 0)
+		return analyst.Reading{}, a.failure(ctx, err, account, q.Text, 0)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	progress := a.follow(ctx, q.ID)
@@ -75,7 +75,7 @@ func (a *Analysts) Run(ctx context.Context, org leadevents.OrgID, q analyst.Quer
 			err = a.brokenOff(answer, tail, err)
 		}
 		a.end(q.ID)
-		return reading, a.failure(errors.Join(ctx.Err(), err), account, q.Text, 0)
+		return reading, a.failure(ctx, err, account, q.Text, 0)
 	}
 	// Of a short answer the header was written at the end; JSON says it in its last lines.
 	if told, ok := statistics(q.Format, tail); ok {
