@@ -26,8 +26,9 @@ const (
 //
 // To count 33 million events takes two cores two seconds, whichever way. But a partition
 // holds a year, and years that are over do not change: so what was counted in a partition
-// is remembered with the names of its parts, and is right as long as it consists of those.
-// Merges change the names and not the count; then it is counted once more than needed.
+// is remembered with its parts (their names and hashes), and is right as long as it consists
+// of those.
+// Merges change the parts and not the count; then it is counted once more than needed.
 // A catalog that nothing has changed takes the look at the parts, 2 ms.
 func (db *DB) EventTypes(ctx context.Context, org leadevents.OrgID) (types []leadevents.TypeSummary, err error) {
 	err = db.question(ctx, func(ctx context.Context) error {
@@ -79,7 +80,7 @@ func (c *catalogs) of(org leadevents.OrgID) *catalog {
 	return one
 }
 
-// eventParts is what the tables consist of: names of parts, by table and partition.
+// eventParts is what the tables consist of: a hash of their parts, by table and partition.
 type eventParts struct {
 	events map[string]string // by partition
 	states string
@@ -88,14 +89,14 @@ type eventParts struct {
 func (db *DB) eventParts(ctx context.Context) (parts eventParts, err error) {
 	parts.events = map[string]string{}
 	err = db.stream(ctx, "event_parts", nil, func(rows driver.Rows) error {
-		var table, partition, names string
-		if err := rows.Scan(&table, &partition, &names); err != nil {
+		var table, partition, hash string
+		if err := rows.Scan(&table, &partition, &hash); err != nil {
 			return err
 		}
 		if table == "lead_events" {
-			parts.events[partition] = names
+			parts.events[partition] = hash
 		} else {
-			parts.states += names
+			parts.states += hash
 		}
 		return nil
 	})

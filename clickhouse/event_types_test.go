@@ -117,6 +117,40 @@ func TestTheCatalogIsNeverBehind(t *testing.T) {
 	all.Wait()
 }
 
+// A table that was restored may give the names of parts again, to other rows.
+func TestTheCatalogKnowsPartsByWhatTheyHold(t *testing.T) {
+	w := newEventsWorld(t, 4)
+	exec := func(sql string) {
+		t.Helper()
+		if err := w.db.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	var create string
+	if err := w.db.conn.QueryRow(t.Context(), "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'lead_events'").Scan(&create); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i, eventType := range []string{"a", "b"} {
+		exec("DROP TABLE lead_events SYNC")
+		exec(create)
+		exec("SYSTEM STOP MERGES lead_events")
+		w.insert(leadevents.StoredEvent{EventType: eventType, Phone: leadevents.Phone(i + 1), OccurredAt: 1_750_000_000_000, Metadata: []byte("{}")})
+		var name string
+		if err := w.db.conn.QueryRow(t.Context(), "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'lead_events' AND active").Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+		types, err := w.db.EventTypes(t.Context(), eventsOrg)
+		if err != nil || len(types) != 1 || types[0].EventType != eventType || types[0].Events != 1 {
+			t.Errorf("%+v (%v), want one event of %s", types, err, eventType)
+		}
+	}
+	if names[0] != names[1] {
+		t.Errorf("the parts are called %v: the test tests nothing", names)
+	}
+}
+
 // More organizations and types than are remembered are answered all the same.
 func TestCatalogsRememberSoMuch(t *testing.T) {
 	var c catalogs
