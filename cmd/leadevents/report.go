@@ -190,10 +190,12 @@ func momentOf(flag, text string, zone report.Zone) (leadevents.Millis, error) {
 	if at, ok := leadevents.ParseMillis([]byte(text)); ok {
 		return at, nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone.Location); err == nil && day.Unix() >= 0 {
-		return leadevents.MillisOf(day), nil
+	if date, err := time.Parse(time.DateOnly, text); err == nil {
+		if at := zone.Day(date.Date()); at >= leadevents.MinOccurredAt && at <= leadevents.MaxOccurredAt {
+			return at, nil
+		}
 	}
-	return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s is %q: it must be a time such as 2026-05-12T18:34:00Z, or a date such as 2026-05-12", flag, text)
+	return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s is %q: it must be a time such as 2026-05-12T18:34:00Z, or a date such as 2026-05-12, from 1970 to before 2100", flag, text)
 }
 
 // conditions are those of --where: a path, an operator, and a value, which is JSON or else

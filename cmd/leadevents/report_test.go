@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mattn/go-runewidth"
+
+	"leadevents/query/report"
 )
 
 func read[A any](t *testing.T, text string) *A {
@@ -123,6 +125,41 @@ func TestGroupsAreToldApartInCharts(t *testing.T) {
 	} {
 		if got := read[groupAnswer](t, text).String(); got != want {
 			t.Errorf("%s is shown as %s, want %s", text, got, want)
+		}
+	}
+}
+
+// A date on the command line begins when it does in the intervals of a report, also where
+// clocks leap over midnight, or show it twice, and where a date was left out.
+func TestADateBeginsWhereItsIntervalDoes(t *testing.T) {
+	for _, c := range []struct{ zone, date, want string }{
+		{"UTC", "2026-05-12", "2026-05-12T00:00:00.000Z"},
+		{"Europe/Berlin", "2026-05-12", "2026-05-11T22:00:00.000Z"},
+		{"America/Santiago", "2026-09-06", "2026-09-06T04:00:00.000Z"},
+		{"America/Havana", "2026-03-08", "2026-03-08T05:00:00.000Z"},
+		{"America/Havana", "2026-11-01", "2026-11-01T04:00:00.000Z"},
+		{"Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00.000Z"},
+		{"Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00.000Z"},
+		{"Asia/Tokyo", "1970-01-01", ""},
+		{"America/New_York", "2099-12-31", "2099-12-31T05:00:00.000Z"},
+		{"America/New_York", "2100-01-01", ""},
+		{"UTC", "2026-02-29", ""},
+	} {
+		zone, err := report.LoadZone(c.zone, "timeZone")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := momentOf("--from", c.date, zone)
+		if err != nil && c.want == "" {
+			continue
+		}
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s in %s begins at %s (%v), want %s", c.date, c.zone, got, err, c.want)
+			continue
+		}
+		day := report.Timeseries{Range: report.Range{From: got, To: got + 1}, Interval: report.Day, Zone: zone}
+		if starts := day.Starts(); starts[0] != got {
+			t.Errorf("%s in %s begins at %s, and its interval at %s", c.date, c.zone, got, starts[0])
 		}
 	}
 }

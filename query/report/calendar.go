@@ -133,14 +133,24 @@ func (z Zone) start(at int64, interval Interval) int64 {
 	case Month:
 		d = 1
 	}
-	// From a moment at which no clock on earth shows that date yet: they are up to 14 h
-	// ahead of UTC.
-	local := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
-	s := z.reach(local-26*3600, local)
+	s := z.day(y, m, d)
 	for next := z.next(s, interval); next <= at; next = z.next(s, interval) {
 		s = next
 	}
 	return s
+}
+
+// Day is when a date begins: when the clocks first show it, or have leapt over it. (A
+// midnight that clocks leap over is 23:00 of the day before to time.Date.)
+func (z Zone) Day(y int, m time.Month, d int) leadevents.Millis {
+	return leadevents.Millis(z.day(y, m, d) * 1000)
+}
+
+func (z Zone) day(y int, m time.Month, d int) int64 {
+	// From a moment at which no clock on earth shows that date yet: they are up to 14 h
+	// ahead of UTC.
+	local := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
+	return z.reach(local-26*3600, local)
 }
 
 // starts are the starts of the intervals that a range touches, the first at or before from;
