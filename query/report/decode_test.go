@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -87,6 +88,18 @@ func TestBadQuestionsAreRefusedWithTheirPlace(t *testing.T) {
 		_, err := decodeOf(c.name)([]byte(text))
 		if kind := leadevents.KindOf(err); err == nil || !strings.Contains(err.Error(), c.want) || kind != leadevents.InvalidRequest && kind != leadevents.InvalidJSON {
 			t.Errorf("%s with %s:\n%v\nwant %s", c.name, c.new, err, c.want)
+		}
+	}
+}
+
+// A funnel that is broken down has groups, of nobody too; another has not.
+func TestAFunnelShowsTheGroupsOfNobody(t *testing.T) {
+	q := Funnel{Range: Range{From: 0, To: 1}, Steps: []Selection{{EventType: "a"}, {EventType: "b"}}, Minutes: 1, Breakdown: &Split{Path: "plan", Limit: 1}}
+	for want, breakdown := range map[bool]*Split{true: q.Breakdown, false: nil} {
+		q.Breakdown = breakdown
+		text, err := json.Marshal(q.Follow(nil))
+		if has := strings.Contains(string(text), `"groups":[]`); err != nil || has != want || strings.Contains(string(text), `"groups":null`) {
+			t.Errorf("%s (%v), groups: %t", text, err, want)
 		}
 	}
 }

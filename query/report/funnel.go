@@ -151,7 +151,7 @@ type Way struct {
 // Ways are a funnel's answer: of all leads, and with a breakdown of each group.
 type Ways struct {
 	Way
-	Groups []Way `json:"groups,omitempty"`
+	Groups []Way `json:"groups,omitzero"` // nil without a breakdown
 }
 
 // Fill computes the shares of a way whose counts and medians are known.
