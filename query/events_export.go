@@ -151,9 +151,20 @@ type parquetEvent struct {
 	BatchID    string `parquet:"batchId,dict"`
 }
 
+// A row group is written when it is full, and held until then: by rows as for leads, and
+// by bytes, for a hundred thousand rows with metadata of 8 KB are a gigabyte. So are
+// the rows on their way there.
+const (
+	parquetGroupBytes = 32 << 20 // of texts
+	parquetPieceBytes = 4 << 20
+)
+
 type parquetEvents struct {
 	w    *parquet.GenericWriter[parquetEvent]
 	rows []parquetEvent // up to parquetPiece
+
+	size                  int // of the texts in rows
+	groupRows, groupBytes int // of the row group, as far as it is written
 }
 
 // newParquetEvents compresses with Snappy: 0.38 µs of a processor a row instead of 0.72
@@ -167,10 +178,14 @@ func newParquetEvents(w io.Writer) eventWriter {
 
 func (f *parquetEvents) write(events []leadevents.StoredEvent) error {
 	for len(events) > 0 {
-		n := min(len(events), cap(f.rows)-len(f.rows))
+		n := 0
+		for n < len(events) && len(f.rows)+n < parquetPiece && f.size < parquetPieceBytes {
+			f.size += textsOf(&events[n])
+			n++
+		}
 		f.append(events[:n])
 		events = events[n:]
-		if len(f.rows) == parquetPiece {
+		if len(f.rows) == parquetPiece || f.size >= parquetPieceBytes {
 			if err := f.flush(); err != nil {
 				return err
 			}
@@ -179,12 +194,15 @@ func (f *parquetEvents) write(events []leadevents.StoredEvent) error {
 	return nil
 }
 
+// textsOf is the most that an event's texts are long, but for its type.
+func textsOf(e *leadevents.StoredEvent) int { return 2*20 + 1 + len(e.Metadata) }
+
 // append makes rows of events. Phones and batches are texts in one piece of memory, for
 // one allocation a piece instead of two a row.
 func (f *parquetEvents) append(events []leadevents.StoredEvent) {
 	size := 0
 	for i := range events {
-		size += 2*20 + 1 + len(events[i].Metadata)
+		size += textsOf(&events[i])
 	}
 	texts := make([]byte, 0, size)
 	ends := make([][3]int, len(events))
@@ -211,7 +229,16 @@ func (f *parquetEvents) flush() error {
 	if _, err := f.w.Write(f.rows); err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}
-	f.rows = f.rows[:0]
+	f.groupRows, f.groupBytes = f.groupRows+len(f.rows), f.groupBytes+f.size
+	clear(f.rows) // of their texts
+	f.rows, f.size = f.rows[:0], 0
+	if f.groupRows < parquetRowGroup && f.groupBytes < parquetGroupBytes {
+		return nil
+	}
+	if err := f.w.Flush(); err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	f.groupRows, f.groupBytes = 0, 0
 	return nil
 }
 

@@ -147,3 +147,26 @@ func BenchmarkParquetEvents(b *testing.B) {
 	}
 	b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(n), "ns/row")
 }
+
+// What is held of an export does not grow with the size of its metadata: row groups end
+// by bytes too.
+func TestRowGroupsOfEventsAreBoundedInBytes(t *testing.T) {
+	events := exportedEvents(10_000)
+	large := []byte(`{"a":"` + strings.Repeat("x", 8_000) + `"}`)
+	for i := range events {
+		events[i].Metadata = large
+	}
+	file := exportEvents(t, "parquet", events, 2_048)
+	read, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read.RowGroups()); read.NumRows() != int64(len(events)) || n < 2 {
+		t.Errorf("%d rows in %d groups", read.NumRows(), n)
+	}
+	for i, group := range read.Metadata().RowGroups {
+		if group.TotalByteSize > 40<<20 || group.NumRows == 0 {
+			t.Errorf("row group %d has %d rows of %d MiB", i, group.NumRows, group.TotalByteSize>>20)
+		}
+	}
+}
