@@ -153,8 +153,9 @@ type Numbers struct {
 	// Events is how many of the events have a number there.
 	Events uint64 `json:"events"`
 	// Sum is the sum of the numbers as they are written, digit for digit: ten times 0.1 is
-	// 1. Exact says that it is so, which needs all of them to be 0 or from 1e-7 to below
-	// 1e40; else it is a sum of float64. Nil, as all below, without a number.
+	// 1. (One with more than 17 digits that is no integer of 64 bits is, as in filters, the
+	// nearest float64.) Exact says that it is so, which needs all of them to be 0 or from
+	// 1e-7 to below 1e40; else it is a sum of float64. Nil, as all below, without a number.
 	Sum   *Decimal `json:"sum"`
 	Exact bool     `json:"exact"`
 	// Average is the float64 nearest to the sum over the events.
@@ -278,7 +279,7 @@ func (n *Number) of(events []Event) *Numbers {
 }
 
 // Exactly tells whether a number is added digit for digit. A float64 is written with 17
-// digits at most, so these end at 24 decimals, and 10^36 of the largest fit into
+// digits at most, so these end at 24 decimals, and 10^12 of the largest fit into
 // the 76 digits of ClickHouse's widest decimal.
 func Exactly(f float64) bool {
 	f = math.Abs(f)

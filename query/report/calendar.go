@@ -2,7 +2,7 @@ package report
 
 import (
 	"time"
-	_ "time/tzdata" // the same zones on every machine, also where the system has none
+	_ "time/tzdata" // zones for a machine that has none; one's own, which may be newer, come first
 
 	"leadevents"
 	"leadevents/query/audience"

@@ -24,5 +24,5 @@
 //
 // Intervals are those of the calendar of an IANA time zone, computed here: the store is
 // given their starts and never asked for a zone, so that both cannot disagree. The zones
-// are built in.
+// are those of the machine, or built in where it has none.
 package report
