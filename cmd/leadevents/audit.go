@@ -36,7 +36,7 @@ The actions: ` + strings.Join(actions(), ", ") + `.` + whichStores,
 	flags.StringVar(&to, "to", "", "before this `TIME`")
 	flags.StringVar(&action, "action", "", "only this `ACTION`")
 	flags.StringVar(&actor, "actor", "", "only what this `ACTOR` did: the id of an API key or signing key, user@host of a command, or api_key, signing_key, operator or command for all of them")
-	flags.IntVar(&limit, "limit", query.DefaultAuditEntries, fmt.Sprintf("at most so many entries, 1 to %d", query.MaxAuditEntries))
+	flags.IntVar(&limit, "limit", query.DefaultAuditEntries, fmt.Sprintf("at most `N` entries, 1 to %d", query.MaxAuditEntries))
 	flags.StringVar(&cursor, "cursor", "", "go on from the `CURSOR` that the call before has printed")
 	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, _ []string) error {
 		which, err := query.ParseAuditFilter(from, to, action, actor)

@@ -83,7 +83,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usagef(cmd, "%s needs %s: %s is missing", cmd.CommandPath(), strings.Join(names, " and "), names[len(args)])
+			return usagef(cmd, "%s is missing: %s", names[len(args)], cmd.UseLine())
 		case len(args) > len(names):
 			return usagef(cmd, "%s takes %s, but got %q too", cmd.CommandPath(), strings.Join(names, " and "), args[len(names)])
 		}

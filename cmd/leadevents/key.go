@@ -39,7 +39,7 @@ func newKeyCreate() *cobra.Command {
 standard output, this once: only its hash is stored.` + whichStores,
 		Example: `  leadevents key create 42 crm --config leadevents.yaml
   leadevents key create 42 admin --scopes ingest,campaigns,query,admin --expires 90d
-  KEY=$(leadevents key create 1 loader --scopes ingest --data-dir ./leadevents-data)`,
+  KEY=$(leadevents key create 1 loader --scopes ingest --data-dir DIR)`,
 		Args: exactArgs("ORG", "NAME"),
 	}
 	a := addAdministration(cmd)

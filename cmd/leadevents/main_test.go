@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
@@ -96,6 +99,14 @@ func TestEveryCommandHasHelp(t *testing.T) {
 
 func hasHelp(t *testing.T, cmd *cobra.Command) {
 	t.Helper()
+	var help bytes.Buffer
+	cmd.SetOut(&help)
+	printHelp(cmd, nil)
+	for _, line := range strings.Split(help.String(), "\n") {
+		if n := runewidth.StringWidth(line); n > 80 && !strings.HasPrefix(line, "  leadevents ") { // which is pasted
+			t.Errorf("%s: a line of its help is %d columns wide: %s", cmd.CommandPath(), n, line)
+		}
+	}
 	if cmd.Short == "" || (cmd.Long == "" && cmd.Name() != "version") {
 		t.Errorf("%s: short help %q, long help %q", cmd.CommandPath(), cmd.Short, cmd.Long)
 	}

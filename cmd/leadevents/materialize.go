@@ -74,10 +74,10 @@ rejected.`,
 	flags.Var(&filterFlag{m, audience.Include}, "include", "keep only leads that have an event of `TYPE[:TIME]`; may be repeated")
 	flags.Var(&filterFlag{m, audience.Exclude}, "exclude", "drop leads that have an event of `TYPE[:TIME]`; may be repeated")
 	flags.StringVar(&m.filtersFile, "filters", "", "a JSON `FILE` with an array of filters")
-	flags.StringVar(&m.fireAt, "fire-at", "", "when the send fires, as RFC 3339 with an offset (default: now)")
+	flags.StringVar(&m.fireAt, "fire-at", "", "the `TIME` when the send fires, such as 2026-05-12T19:00:00Z (default: now)")
 	flags.StringVar(&m.sendID, "send-id", "", "the send's `ID` (default: made)")
 	flags.StringVar(&m.campaignID, "campaign-id", "", "the `ID` of the campaign that the send belongs to")
-	flags.StringVar(&m.format, "format", "csv", "csv, ndjson or parquet")
+	flags.StringVar(&m.format, "format", "csv", "the `FORMAT`: csv, ndjson or parquet")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return invalid(cmd, m.run(cmd)) }
 	return cmd
 }

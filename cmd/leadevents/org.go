@@ -35,7 +35,7 @@ The key is printed on standard output, this once: only its hash is stored.` + wh
 		Args: exactArgs("NAME"),
 	}
 	a := addAdministration(cmd)
-	cmd.Flags().StringVar(&id, "id", "", "take this organizationId, 1 to 2^53 − 1 (default: the number after the highest)")
+	cmd.Flags().StringVar(&id, "id", "", "take `ID` as its organizationId, 1 to 2^53 − 1 (default: the number after the highest)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wanted leadevents.OrgID
 		if cmd.Flags().Changed("id") {
@@ -94,12 +94,14 @@ func newOrgSetAuth() *cobra.Command {
 		Long: `An organization's webhooks prove themselves in one way at a time:
 
   api_key  Authorization: Bearer, with a key that has scope ingest (the default)
-  hmac     ` + auth.SignatureHeader + `: sha256=…, the HMAC-SHA256 of the raw body under a signing key
+  hmac     ` + auth.SignatureHeader + `: sha256=…, the HMAC-SHA256 of the raw
+           body under a signing key
 
 With --replay-tolerance signatures must have a timestamp no further from the server's
 clock than that, so that what is captured on the way is worthless afterwards:
 
-  ` + auth.TimestampHeader + `: $NOW, ` + auth.SignatureHeader + `: v1=…, the HMAC-SHA256 of "$NOW.$BODY"
+  ` + auth.TimestampHeader + `: $NOW
+  ` + auth.SignatureHeader + `: v1=…, the HMAC-SHA256 of "$NOW.$BODY"
 
 It takes 10s to 1h, or 0 for off; left out, it stays as it is. Senders can sign so
 before it is turned on. hmac needs an active signing key first, see ` + "`leadevents signing-key create`" + `. API keys

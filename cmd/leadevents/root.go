@@ -39,6 +39,8 @@ rejected.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err, cmd.CommandPath()}
 	})
+	root.SetUsageFunc(usage)
+	root.SetHelpFunc(printHelp)
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run the server:"},
 		&cobra.Group{ID: "look", Title: "Prepare and examine:"},

@@ -18,7 +18,8 @@ func newSigningKey() *cobra.Command {
 hmac mode (` + "`leadevents org set-auth`" + `) each webhook carries the HMAC-SHA256 of its raw
 body under it:
 
-  SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)
+  SIGNATURE=$(printf %s "$BODY" |
+    openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)
   curl … -H "` + auth.SignatureHeader + `: sha256=$SIGNATURE" --data-raw "$BODY"
 
 Up to ` + fmt.Sprint(auth.MaxActiveSigningKeys) + ` may be active, so that one can be replaced without a gap. They are stored
