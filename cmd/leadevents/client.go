@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -41,16 +42,16 @@ type serverFlags struct{ url, key, caFile, dataDir string }
 func addServerFlags(cmd *cobra.Command) *serverFlags {
 	f := &serverFlags{}
 	flags := cmd.Flags()
-	flags.StringVar(&f.url, "url", "", "the server's `URL` (also "+urlEnv+"; default http://127.0.0.1:8080)")
-	flags.StringVar(&f.key, "key", "", "an API `KEY` of the organization (better in "+keyEnv+", where other users of the machine do not see it)")
-	flags.StringVar(&f.caFile, "ca-file", "", "the `FILE` of the authorities that the server's certificate is checked against (also "+caEnv+"; default the system's)")
-	flags.StringVar(&f.dataDir, "data-dir", "", "instead of all of them, those of the leadevents dev that runs on `DIR`")
+	flags.StringVar(&f.url, "url", "", "the server's `URL` (or "+urlEnv+"; default http://127.0.0.1:8080)")
+	flags.StringVar(&f.key, "key", "", "an API `KEY` of the organization (better in "+keyEnv+": the command line is seen by all users of the machine)")
+	flags.StringVar(&f.caFile, "ca-file", "", "a `FILE` of authorities for the server's certificate (or "+caEnv+"; default the system's)")
+	flags.StringVar(&f.dataDir, "data-dir", "", "take the URL and a key of the leadevents dev that runs on `DIR`")
 	return f
 }
 
 // open makes the client.
 func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
-	c := &client{url: f.url, key: auth.NewSecret(f.key)}
+	c := &client{url: f.url, key: auth.NewSecret(f.key), say: func(format string, args ...any) { explain(cmd, format, args...) }}
 	caFile := f.caFile
 	if caFile == "" {
 		caFile = os.Getenv(caEnv)
@@ -100,6 +101,7 @@ type client struct {
 	url  string
 	key  auth.Secret
 	http *http.Client
+	say  func(format string, args ...any) // to people
 }
 
 // send sends one request and gives its answer, if it is a success; the caller
@@ -115,6 +117,9 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+			return nil, fmt.Errorf("no server can be reached at %s: does it run, and is that its address (--url, %s or --data-dir)? %w", c.url, urlEnv, dial)
+		}
 		return nil, fmt.Errorf("ask the server: %w", err)
 	}
 	if response.StatusCode/100 == 2 {
@@ -149,11 +154,14 @@ func refusalOf(response *http.Response) error {
 // for a while.
 func (c *client) insist(ctx context.Context, method, path, contentType string, body []byte) (*http.Response, error) {
 	deadline := time.Now().Add(clientPatience)
-	for {
+	for told := false; ; told = true {
 		response, err := c.send(ctx, method, path, contentType, bytes.NewReader(body))
 		refused, ok := errors.AsType[*leadevents.Error](err)
 		if !ok || refused.Kind != leadevents.Unavailable || time.Now().After(deadline) {
 			return response, err
+		}
+		if !told { // or people would wait without knowing for what
+			c.say("The server cannot answer now: %v\nIt is asked again for %s; Ctrl-C gives up.", refused, clientPatience)
 		}
 		select {
 		case <-ctx.Done():

@@ -100,7 +100,7 @@ func TestLeadsThatCannotBeReadNowAreAskedForAgain(t *testing.T) {
 		_, _ = io.WriteString(w, "phoneE164,externalId\r\n+15551234567,\r\n")
 	}})
 	out, problems, err := s.materialize(t.Context(), "", "--all-leads")
-	if err != nil || out != "phoneE164,externalId\r\n+15551234567,\r\n" {
+	if err != nil || out != "phoneE164,externalId\r\n+15551234567,\r\n" || strings.Count(problems, "4 results are being read already\nIt is asked again for 2m0s") != 1 {
 		t.Errorf("%q, %v\n%s", out, err, problems)
 	}
 }
