@@ -152,7 +152,7 @@ type EventParameters struct {
 	Phone, From, To, Where string // "" where absent
 }
 
-// ParseEventQuery reads a question as it stands in a query string or on a command line.
+// ParseEventQuery reads a question as it stands in a query string.
 func ParseEventQuery(p EventParameters) (q audience.EventQuery, err error) {
 	q.EventTypes = p.EventTypes
 	if err := q.Validate("eventType"); err != nil {

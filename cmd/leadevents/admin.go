@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -106,24 +104,6 @@ func printJSON(w io.Writer, answer any) error {
 	e.SetIndent("", "  ")
 	if err := e.Encode(answer); err != nil {
 		return fmt.Errorf("print the answer: %w", err)
-	}
-	return nil
-}
-
-// printTable prints columns of equal width; what is nil shows as "-".
-func printTable(w io.Writer, header string, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, err := fmt.Fprintln(t, strings.ReplaceAll(header, " ", "\t"))
-	for _, row := range rows {
-		if err == nil {
-			_, err = fmt.Fprintln(t, strings.Join(row, "\t"))
-		}
-	}
-	if err == nil {
-		err = t.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("print the table: %w", err)
 	}
 	return nil
 }

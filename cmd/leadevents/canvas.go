@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
@@ -29,10 +31,8 @@ func canvasOf(w io.Writer) canvas {
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil {
 		c.width = n
 	}
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			c.width = width
-		}
+	if width := widthOf(w); width > 0 {
+		c.width = width
 	}
 	c.width = min(max(c.width, narrowest), widest)
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} { // the first that is set counts
@@ -43,6 +43,35 @@ func canvasOf(w io.Writer) canvas {
 		}
 	}
 	return c
+}
+
+// widthOf is how wide the terminal is that w is; 0 if it is none.
+func widthOf(w io.Writer) int {
+	if !isTerminal(w) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// isTerminal tells whether a person reads or writes there.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// printable is a client's text on one line, without what a terminal would take for an
+// order to it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
 }
 
 var (
@@ -101,29 +130,30 @@ func (c canvas) sign(unicode, ascii string) string {
 	return ascii
 }
 
-// plain makes a text one line that the terminal can show: what would move the cursor, and
-// without Unicode what is not ASCII, is a question mark.
+// plain makes a text one that the terminal can show: without Unicode what is not ASCII is a
+// question mark.
 func (c canvas) plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && (r < 0xa0 || !c.unicode) {
+		if r >= 0x7f && !c.unicode {
 			return '?'
 		}
 		return r
-	}, text)
+	}, printable(text))
+}
+
+// cut makes a text no wider than a width.
+func (c canvas) cut(text string, width int) string {
+	return runewidth.Truncate(c.plain(text), width, c.sign("…", "~"))
 }
 
 // left pads a text to a width, or cuts it.
 func (c canvas) left(text string, width int) string {
-	text = c.plain(text)
-	if runewidth.StringWidth(text) > width {
-		text = runewidth.Truncate(text, width, c.sign("…", "~"))
-	}
-	return text + strings.Repeat(" ", max(width-runewidth.StringWidth(text), 0))
+	return runewidth.FillRight(c.cut(text, width), width)
 }
 
 // right pads a number to a width.
 func right(text string, width int) string {
-	return strings.Repeat(" ", max(width-runewidth.StringWidth(text), 0)) + text
+	return runewidth.FillLeft(text, width)
 }
 
 // longest is the width of the widest of the texts, most at most.

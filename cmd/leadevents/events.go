@@ -10,10 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"leadevents"
 	"leadevents/query"
+	"leadevents/query/audience"
+	"leadevents/query/report"
 )
 
 // listing is what the command line asks for.
@@ -22,6 +26,7 @@ type listing struct {
 	types           bool
 	eventTypes      []string
 	phone, from, to string
+	last            string
 	where           []string
 	limit           int
 	format          string
@@ -49,15 +54,16 @@ func newEvents() *cobra.Command {
 all of them that are asked for, however many, newest first: one that was broken off
 says so, exits 1, and can be gone on with from where it ended, by --to.
 
-A condition on the metadata is PATH OP VALUE, with a value in JSON or else a word, or a
-JSON array of conditions as in the HTTP API; all must hold. The operators are eq, ne, gt,
-gte, lt, lte, in and exists.
+Times are half-open: --from is in, --to is not. A condition on the metadata is PATH
+OP VALUE, the value in JSON or else a word ('plan.name eq gold'), or a JSON array of
+conditions as in the HTTP API; all must hold. Begin with --types: it shows which
+event types there are. docs/events.md has more by example.
 
 Exit codes: 0 done, 1 failed or broken off, 2 wrong usage.`,
 		Example: `  leadevents events --types
-  leadevents events --type mastery_purchase --where 'amountUsd gte 100' --from 2026-05-01T00:00:00Z
+  leadevents events --type mastery_purchase --where 'amountUsd gte 100' --last 7d
   leadevents events --phone +15551234567
-  leadevents events --format parquet --from 2026-05-01T00:00:00Z --to 2026-06-01T00:00:00Z > may.parquet`,
+  leadevents events --format parquet --from 2026-05-01 --to 2026-06-01 > may.parquet`,
 		Args: noArgs,
 	}
 	l.server = addServerFlags(cmd)
@@ -65,11 +71,12 @@ Exit codes: 0 done, 1 failed or broken off, 2 wrong usage.`,
 	flags.BoolVar(&l.types, "types", false, "show the event types instead, with how many events and leads each has (table or ndjson)")
 	flags.StringArrayVar(&l.eventTypes, "type", nil, "only events of this `TYPE`; may be repeated")
 	flags.StringVar(&l.phone, "phone", "", "only those of the lead with this `PHONE`")
-	flags.StringVar(&l.from, "from", "", "from this `TIME` on, such as 2026-05-01T00:00:00Z")
+	flags.StringVar(&l.from, "from", "", "from this `TIME` on: 2026-05-12T18:34:00Z, or a date (UTC)")
 	flags.StringVar(&l.to, "to", "", "before this `TIME`")
-	flags.StringArrayVar(&l.where, "where", nil, "only those whose metadata meets the `CONDITION`; may be repeated")
-	flags.IntVar(&l.limit, "limit", defaultTable, fmt.Sprintf("at most so many events in the table, 1 to %d", query.MaxEventsPage))
-	flags.StringVar(&l.format, "format", formatTable, "table, "+strings.Join(query.EventFormats(), ", "))
+	flags.StringVar(&l.last, "last", "", "instead of --from: the last `DURATION` before --to or now, such as 120m, 24h or 30d")
+	flags.StringArrayVar(&l.where, "where", nil, whereUsage)
+	flags.IntVar(&l.limit, "limit", defaultTable, fmt.Sprintf("at most `N` events in the table, 1 to %d", query.MaxEventsPage))
+	flags.StringVar(&l.format, "format", formatTable, "the `FORMAT`: table, or all events as "+strings.Join(query.EventFormats(), ", "))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return invalid(cmd, l.run(cmd)) }
 	return cmd
 }
@@ -77,7 +84,7 @@ Exit codes: 0 done, 1 failed or broken off, 2 wrong usage.`,
 // check finds what is wrong with the command line before the server is asked, and gives
 // the parameters of the question.
 func (l *listing) check(cmd *cobra.Command) (url.Values, error) {
-	for _, name := range []string{"phone", "from", "to", "format"} { // of a script's variable that is not set
+	for _, name := range []string{"phone", "from", "to", "last", "format"} { // of a script's variable that is not set
 		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
 			return nil, usagef(cmd, "--%s is empty: give it a value, or leave it out", name)
 		}
@@ -92,7 +99,7 @@ func (l *listing) check(cmd *cobra.Command) (url.Values, error) {
 		return nil, usagef(cmd, "--limit is for the table: an export has all events, which --from and --to divide")
 	}
 	if l.types {
-		for _, name := range []string{"type", "phone", "from", "to", "where", "limit"} {
+		for _, name := range []string{"type", "phone", "from", "to", "last", "where", "limit"} {
 			if cmd.Flags().Changed(name) {
 				return nil, usagef(cmd, "--types shows all types: --%s cannot be given with it", name)
 			}
@@ -102,66 +109,40 @@ func (l *listing) check(cmd *cobra.Command) (url.Values, error) {
 		}
 		return nil, nil
 	}
-	where, err := l.conditions()
-	if err != nil {
-		return nil, usagef(cmd, "%v", err)
-	}
-	if _, err := query.ParseEventQuery(query.EventParameters{EventTypes: l.eventTypes, Phone: l.phone, From: l.from, To: l.to, Where: where}); err != nil {
+	q := audience.EventQuery{EventTypes: l.eventTypes, To: audience.EveryMoment}
+	if err := q.Validate("--type"); err != nil {
 		return nil, err
 	}
+	var err error
 	parameters := url.Values{"eventType": l.eventTypes}
-	for name, value := range map[string]string{"phone": l.phone, "from": l.from, "to": l.to, "where": where} {
-		if value != "" {
-			parameters.Set(name, value)
+	if l.phone != "" {
+		phone, err := leadevents.ParsePhone(l.phone)
+		if err != nil {
+			return nil, usagef(cmd, "--phone is %q: it must be a possible phone number, such as +15551234567", l.phone)
 		}
+		parameters.Set("phone", phone.String())
+	}
+	now := leadevents.MillisOf(time.Now())
+	if l.to != "" {
+		if now, err = momentOf("--to", l.to, report.UTC); err != nil {
+			return nil, err
+		}
+		parameters.Set("to", now.String())
+	}
+	from, given, err := beginningOf(l.from, l.last, now, report.UTC)
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		parameters.Set("from", from.String())
+	}
+	if q.Where, err = conditionsOf(l.where); err != nil {
+		return nil, err
+	}
+	if len(q.Where) > 0 {
+		parameters.Set("where", string(audience.AppendConditions(nil, q.Where)))
 	}
 	return parameters, nil
-}
-
-// conditions is --where as the API has it; "" for none.
-func (l *listing) conditions() (string, error) {
-	var all []json.RawMessage
-	for _, text := range l.where {
-		if strings.HasPrefix(strings.TrimSpace(text), "[") {
-			var several []json.RawMessage
-			if err := json.Unmarshal([]byte(text), &several); err != nil {
-				return "", fmt.Errorf("--where %s: %w", text, err)
-			}
-			all = append(all, several...)
-			continue
-		}
-		path, rest := word(text)
-		op, value := word(rest)
-		if value == "" {
-			return "", fmt.Errorf("--where %q: it must be PATH OP VALUE, as in 'amountUsd gte 100'", text)
-		}
-		if !json.Valid([]byte(value)) {
-			quoted, err := json.Marshal(value)
-			if err != nil {
-				return "", fmt.Errorf("--where %s: %w", text, err)
-			}
-			value = string(quoted)
-		}
-		condition, err := json.Marshal(map[string]any{"path": path, "op": op, "value": json.RawMessage(value)})
-		if err != nil {
-			return "", fmt.Errorf("--where %s: %w", text, err)
-		}
-		all = append(all, condition)
-	}
-	if len(all) == 0 {
-		return "", nil
-	}
-	text, err := json.Marshal(all)
-	return string(text), err
-}
-
-// word is the first word of a text, and what follows it.
-func word(text string) (first, rest string) {
-	text = strings.TrimSpace(text)
-	if i := strings.IndexAny(text, " \t"); i >= 0 {
-		return text[:i], strings.TrimSpace(text[i:])
-	}
-	return text, ""
 }
 
 func (l *listing) run(cmd *cobra.Command) error {
@@ -183,19 +164,29 @@ func (l *listing) run(cmd *cobra.Command) error {
 		return err
 	}
 	if len(events) == 0 {
-		explain(cmd, "There are no such events.")
+		explain(cmd, "There are no such events (--types shows which types there are).")
 		return nil
 	}
 	if more {
-		explain(cmd, "There are more: --limit, up to %d, --to %s, or --format for all", query.MaxEventsPage, events[len(events)-1].OccurredAt)
+		explain(cmd, "There are more. Older ones: --to %s; a longer table: --limit;\nall of them: --format csv", events[len(events)-1].OccurredAt)
 	}
-	return printEvents(cmd.OutOrStdout(), columnsOf(cmd.OutOrStdout()), events)
+	return printEvents(newTable(cmd.OutOrStdout(), eventColumns, "eventType", "metadata"), events)
 }
 
 // listedEvent is an event as the server shows it.
 type listedEvent struct {
 	PhoneE164, EventType, OccurredAt string
 	Metadata                         json.RawMessage
+}
+
+// eventColumns head the table of events.
+var eventColumns = []string{"occurredAt", "eventType", "phoneE164", "metadata"}
+
+func printEvents(t *table, events []listedEvent) error {
+	for _, e := range events {
+		t.add([]string{e.OccurredAt, e.EventType, e.PhoneE164, string(e.Metadata)})
+	}
+	return t.end()
 }
 
 // page reads as many events as the table has. The server may give fewer at a time.
@@ -292,7 +283,16 @@ func (l *listing) catalog(cmd *cobra.Command) error {
 	}
 	rows := make([][]string, len(answer.EventTypes))
 	for i, t := range answer.EventTypes {
-		rows[i] = []string{printable(t.EventType), strconv.FormatUint(t.Events, 10), strconv.FormatUint(t.Leads, 10), t.FirstAt, t.LastAt}
+		rows[i] = []string{t.EventType, strconv.FormatUint(t.Events, 10), strconv.FormatUint(t.Leads, 10), seconds(t.FirstAt), seconds(t.LastAt)}
 	}
-	return printTable(cmd.OutOrStdout(), "eventType events leads firstAt lastAt", rows)
+	return printTable(cmd.OutOrStdout(), "eventType events leads firstAt lastAt", rows, "eventType")
+}
+
+// seconds is a time without its milliseconds: a table of them fits 80 columns, and
+// --format ndjson has all of it.
+func seconds(at string) string {
+	if whole, _, cut := strings.Cut(at, "."); cut {
+		return whole + "Z"
+	}
+	return at
 }

@@ -3,15 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
-	"unicode/utf8"
+
+	"leadevents/query/audience"
 )
 
 // analyst runs `events` against a server that answers as the test says.
@@ -58,6 +59,42 @@ func TestABrokenExportIsAnError(t *testing.T) {
 	}
 }
 
+// Dates are those of UTC, --last ends at --to, and errors name the flags.
+func TestTimesOfAShell(t *testing.T) {
+	var asked url.Values
+	none := func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Query()
+		_, _ = io.WriteString(w, `{"events":[],"nextCursor":null}`)
+	}
+	for args, want := range map[string]string{
+		"--from 2026-05-01":                               "2026-05-01T00:00:00.000Z ",
+		"--from 2026-05-01T02:00:00+02:00":                "2026-05-01T00:00:00.000Z ",
+		"--to 2026-05-01 --last 36h":                      "2026-04-29T12:00:00.000Z 2026-05-01T00:00:00.000Z",
+		"--from 2026-05-01 --to 2026-06-01T00:00:00.001Z": "2026-05-01T00:00:00.000Z 2026-06-01T00:00:00.001Z",
+	} {
+		_, _, err := analyst(t, none, strings.Fields(args)...)
+		if got := asked.Get("from") + " " + asked.Get("to"); err != nil || got != want {
+			t.Errorf("%s asks for %q, %v; want %q", args, got, err, want)
+		}
+	}
+	for args, want := range map[string]string{
+		"--from yesterday":            `--from is "yesterday": it must be a time such as 2026-05-12T18:34:00Z, or a date`,
+		"--phone 12":                  `--phone is "12": it must be a possible phone number, such as`,
+		"--last 1w":                   `--last is "1w": it must be a time such as 120m`,
+		"--last 1d --from 2026-05-01": "--last and --from both say when the range begins",
+		"--where amountUsd~over~5":    "--where[0].op must be one of",
+	} {
+		flags := strings.Fields(args)
+		for i := range flags {
+			flags[i] = strings.ReplaceAll(flags[i], "~", " ")
+		}
+		_, _, err := analyst(t, none, flags...)
+		if _, ok := errors.AsType[*usageError](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", args, err, want)
+		}
+	}
+}
+
 // The table is of as many requests as it takes, also where pages are short or empty.
 func TestTheTableGoesOnBehindShortPages(t *testing.T) {
 	var asked []string
@@ -80,16 +117,16 @@ func TestTheTableGoesOnBehindShortPages(t *testing.T) {
 
 func TestConditionsOfAShell(t *testing.T) {
 	for text, want := range map[string]string{
-		"amountUsd gte 100":       `[{"op":"gte","path":"amountUsd","value":100}]`,
-		" plan.name  eq   gold  ": `[{"op":"eq","path":"plan.name","value":"gold"}]`,
-		`code eq "5"`:             `[{"op":"eq","path":"code","value":"5"}]`,
-		`eq eq eq`:                `[{"op":"eq","path":"eq","value":"eq"}]`,
-		`name eq two words`:       `[{"op":"eq","path":"name","value":"two words"}]`,
-		`a in [1,"x"]`:            `[{"op":"in","path":"a","value":[1,"x"]}]`,
+		"amountUsd gte 100":       `[{"path":"amountUsd","op":"gte","value":100}]`,
+		" plan.name  eq   gold  ": `[{"path":"plan.name","op":"eq","value":"gold"}]`,
+		`code eq "5"`:             `[{"path":"code","op":"eq","value":"5"}]`,
+		`eq eq eq`:                `[{"path":"eq","op":"eq","value":"eq"}]`,
+		`name eq two words`:       `[{"path":"name","op":"eq","value":"two words"}]`,
+		`a in [1,"x"]`:            `[{"path":"a","op":"in","value":[1,"x"]}]`,
 		`[{"path":"a","op":"exists","value":true}]`: `[{"path":"a","op":"exists","value":true}]`,
 	} {
-		got, err := (&listing{where: []string{text}}).conditions()
-		if err != nil || got != want {
+		conditions, err := conditionsOf([]string{text})
+		if got := string(audience.AppendConditions(nil, conditions)); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
 		}
 	}
@@ -103,32 +140,6 @@ func TestEventsRefusesWrongUsage(t *testing.T) {
 		_, _, err := analyst(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked %s", r.URL) }, args...)
 		if _, ok := errors.AsType[*usageError](err); !ok {
 			t.Errorf("%q: %v", args, err)
-		}
-	}
-}
-
-// No line is wider than its terminal, nothing of an event is an order to it, and what
-// is no terminal gets all of it.
-func TestTheTableFitsItsTerminal(t *testing.T) {
-	events := []listedEvent{
-		{PhoneE164: "+15551234567", EventType: "mastery_purchase", OccurredAt: "2026-05-12T18:34:00.000Z", Metadata: json.RawMessage(`{"orderId":"ord_9F2","amountUsd":297,"plan":{"name":"gold"},"note":"` + strings.Repeat("é", 80) + `"}`)},
-		{PhoneE164: "+442079460000", EventType: "\x1b[31mred" + strings.Repeat("x", 60), OccurredAt: "2026-05-12T18:34:00.000Z", Metadata: json.RawMessage("{\"a\":\"\u009b31m\"}")},
-	}
-	for _, width := range []int{0, 30, 60, 79, 80, 100, 120, 200} {
-		var out bytes.Buffer
-		if err := printEvents(&out, width, events); err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(out.String()) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); width > 0 && n > width {
-				t.Errorf("%d wide: %d characters: %s", width, n, line)
-			}
-		}
-		if strings.ContainsAny(out.String(), "\x1b\u009b") {
-			t.Errorf("%d wide: an order to the terminal: %q", width, out.String())
-		}
-		if !strings.Contains(out.String(), "2026-05-12") || width >= 60 && !strings.Contains(out.String(), "+15551234567") || width == 0 && !strings.Contains(out.String(), strings.Repeat("é", 80)) {
-			t.Errorf("%d wide:\n%s", width, &out)
 		}
 	}
 }

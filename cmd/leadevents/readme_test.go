@@ -85,7 +85,8 @@ func consoleIsTrue(t *testing.T, page string, least int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shell.Env = append(os.Environ(), embedded.LibraryVariable+"="+library)
+	// The terminal of a reader, whose charts the pages show.
+	shell.Env = append(os.Environ(), embedded.LibraryVariable+"="+library, "LC_ALL=C.UTF-8", "COLUMNS=80")
 	shell.Stdin = strings.NewReader(script.String())
 	var problems strings.Builder
 	shell.Stderr = &problems

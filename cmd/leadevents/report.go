@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"leadevents"
-	"leadevents/query/audience"
 	"leadevents/query/report"
 )
 
@@ -57,11 +56,11 @@ func addAsking(cmd *cobra.Command) *asking {
 	a := &asking{server: addServerFlags(cmd)}
 	f := cmd.Flags()
 	f.StringVar(&a.file, "file", "", "a JSON `FILE` with the report, as in the HTTP API, instead of arguments and flags; - is standard input")
-	f.StringVar(&a.from, "from", "", "from this `TIME` on, as RFC 3339 with an offset, or a date in the time zone")
+	f.StringVar(&a.from, "from", "", "from this `TIME` on: 2026-05-12T18:34:00Z, or a date")
 	f.StringVar(&a.to, "to", "", "before this `TIME` (default: now)")
-	f.StringVar(&a.last, "last", "", "instead of --from: the last `TIME` before --to, such as 120m, 24h or 30d")
-	f.BoolVar(&a.approximate, "approximate", false, "be quick, and not exact")
-	f.StringVar(&a.format, "format", "chart", "chart, table, csv or json")
+	f.StringVar(&a.last, "last", "", "instead of --from: the last `DURATION` before --to, such as 120m, 24h or 30d")
+	f.BoolVar(&a.approximate, "approximate", false, "be quick, and not exact: what is stored twice may count twice, leads are estimated")
+	f.StringVar(&a.format, "format", "chart", "the `FORMAT`: chart, table, csv or json")
 	return a
 }
 
@@ -70,7 +69,7 @@ func (a *asking) addZone(cmd *cobra.Command) {
 }
 
 func (a *asking) addWhere(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&a.where, "where", nil, "only events with this `CONDITION` on their metadata, as in --where 'amountUsd gte 100' (eq, ne, gt, gte, lt, lte, in, exists); may be repeated")
+	cmd.Flags().StringArrayVar(&a.where, "where", nil, whereUsage)
 }
 
 // arguments are those of a command line without --file.
@@ -143,10 +142,10 @@ func ask[Q interface{ AppendJSON([]byte) []byte }](cmd *cobra.Command, a *asking
 	}
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = cmp.Or(canvas{unicode: true}.plain(cell), "-")
+			row[i] = cmp.Or(cell, "-")
 		}
 	}
-	return printTable(cmd.OutOrStdout(), strings.Join(head, " "), rows)
+	return printTable(cmd.OutOrStdout(), strings.Join(head, " "), rows, "eventType", "value")
 }
 
 func readInput(cmd *cobra.Command, file string) ([]byte, error) {
@@ -158,9 +157,6 @@ func readInput(cmd *cobra.Command, file string) ([]byte, error) {
 
 // span is the range that flags name.
 func (a *asking) span(zone report.Zone) (r report.Range, err error) {
-	refuse := func(format string, args ...any) error {
-		return leadevents.Errorf(leadevents.InvalidRequest, format, args...)
-	}
 	r.Approximate = a.approximate
 	r.To = leadevents.MillisOf(time.Now())
 	if a.to != "" {
@@ -168,59 +164,10 @@ func (a *asking) span(zone report.Zone) (r report.Range, err error) {
 			return r, err
 		}
 	}
-	switch {
-	case a.last != "" && a.from != "":
-		return r, refuse("--last and --from both say when the range begins: give one of them")
-	case a.last != "":
-		minutes, ok := minutesOf(a.last)
-		if !ok || minutes == 0 {
-			return r, refuse("--last is %q: it must be a time such as 120m, 24h or 30d", a.last)
-		}
-		r.From = max(r.To.Add(-time.Duration(minutes)*time.Minute), leadevents.MinOccurredAt)
-	case a.from != "":
-		r.From, err = momentOf("--from", a.from, zone)
-	default:
-		return r, refuse("the range is missing: give --from, or --last")
+	from, given, err := beginningOf(a.from, a.last, r.To, zone)
+	if err == nil && !given {
+		err = leadevents.Errorf(leadevents.InvalidRequest, "the range is missing: give --from, or --last")
 	}
+	r.From = from
 	return r, err
-}
-
-// momentOf reads a time, or a date in a zone.
-func momentOf(flag, text string, zone report.Zone) (leadevents.Millis, error) {
-	if at, ok := leadevents.ParseMillis([]byte(text)); ok {
-		return at, nil
-	}
-	if date, err := time.Parse(time.DateOnly, text); err == nil {
-		if at := zone.Day(date.Date()); at >= leadevents.MinOccurredAt && at <= leadevents.MaxOccurredAt {
-			return at, nil
-		}
-	}
-	return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s is %q: it must be a time such as 2026-05-12T18:34:00Z, or a date such as 2026-05-12, from 1970 to before 2100", flag, text)
-}
-
-// conditions are those of --where: a path, an operator, and a value, which is JSON or else
-// a string.
-func (a *asking) conditions() ([]audience.Condition, error) {
-	var all []audience.Condition
-	for _, text := range a.where {
-		parts := strings.SplitN(strings.TrimSpace(text), " ", 3)
-		if len(parts) < 3 {
-			return nil, leadevents.Errorf(leadevents.InvalidRequest, "--where is %q: it must be a path, an operator and a value, as in 'amountUsd gte 100'", text)
-		}
-		value := []byte(strings.TrimSpace(parts[2]))
-		if !json.Valid(value) {
-			value = audience.Value{Kind: audience.StringValue, Text: string(value)}.AppendJSON(nil)
-		}
-		filter, err := audience.DecodeFilter(fmt.Appendf(nil, `{"mode":"include","eventType":"-","where":[{"path":%s,"op":%s,"value":%s}]}`,
-			quotedJSON(parts[0]), quotedJSON(parts[1]), value), "--where")
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, filter.Where...)
-	}
-	return all, nil
-}
-
-func quotedJSON(text string) []byte {
-	return audience.Value{Kind: audience.StringValue, Text: text}.AppendJSON(nil)
 }

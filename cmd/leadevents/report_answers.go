@@ -66,11 +66,13 @@ type timeseriesAnswer struct {
 	Interval  report.Interval
 	TimeZone  string
 	Intervals []time.Time
-	Series    []struct {
-		EventType string
-		Group     *groupAnswer
-		Counts    []uint64
-	}
+	Series    []seriesAnswer
+}
+
+type seriesAnswer struct {
+	EventType string
+	Group     *groupAnswer
+	Counts    []uint64
 }
 
 // name is a series' name for people.

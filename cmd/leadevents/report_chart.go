@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mattn/go-runewidth"
+
 	"leadevents/query/report"
 )
 
@@ -22,6 +24,12 @@ func (a rangeAnswer) head(what, zone string) string {
 	return fmt.Sprintf("%s, %s to %s %s%s\n", what, from.Format(format), to.Format(format), zone, approximate)
 }
 
+// nothing is drawn where there is nothing: an empty chart would not say whether a type
+// is misspelt.
+const nothing = "There are no such events. `leadevents events --types` shows which types\nthere are, and when the first and the last event of each occurred.\n"
+
+var articles = map[report.Interval]string{report.Minute: "a", report.Hour: "an", report.Day: "a", report.Week: "a", report.Month: "a"}
+
 const (
 	// bars of intervals up to so many fit on a screen; more are columns.
 	mostBars = 48
@@ -32,7 +40,11 @@ const (
 
 func (a *timeseriesAnswer) chart(c canvas) string {
 	var out strings.Builder
-	out.WriteString(a.head(string(a.Measure)+" a "+string(a.Interval), a.TimeZone))
+	out.WriteString(a.head(string(a.Measure)+" "+articles[a.Interval]+" "+string(a.Interval), a.TimeZone))
+	if !slices.ContainsFunc(a.Series, func(s seriesAnswer) bool { return slices.Max(append([]uint64{0}, s.Counts...)) > 0 }) {
+		out.WriteString("\n" + nothing)
+		return out.String()
+	}
 	most := uint64(0) // all series have one scale
 	for _, s := range a.Series {
 		most = max(most, slices.Max(append([]uint64{0}, s.Counts...)))
@@ -44,9 +56,6 @@ func (a *timeseriesAnswer) chart(c canvas) string {
 		} else {
 			a.columns(&out, c, a.Series[i].Counts, most)
 		}
-	}
-	if len(a.Series) == 0 {
-		out.WriteString("\nThere are no such events.\n")
 	}
 	return trimLines(out.String())
 }
@@ -119,6 +128,10 @@ func part(n, most uint64) float64 {
 func (a *breakdownAnswer) chart(c canvas) string {
 	var out strings.Builder
 	out.WriteString(a.head(fmt.Sprintf("%s by %s", c.plain(a.EventType), c.plain(a.Path)), "UTC") + "\n")
+	if a.Total.Events == 0 {
+		out.WriteString(nothing)
+		return out.String()
+	}
 	count := func(p partAnswer) uint64 {
 		if a.OrderBy == report.Leads {
 			return p.Leads
@@ -137,7 +150,7 @@ func (a *breakdownAnswer) chart(c canvas) string {
 	for _, p := range a.all() {
 		name := "total"
 		if p.Group != nil {
-			name = p.Group.String()
+			name = c.cut(p.Group.String(), longestName)
 			most = max(most, count(p))
 		}
 		share := part(p.Events, a.Total.Events)
@@ -150,11 +163,16 @@ func (a *breakdownAnswer) chart(c canvas) string {
 		}
 		table = append(table, row)
 	}
-	lines := c.table(table)
-	used := c.longest(lines, c.width)
-	for i, line := range lines {
-		if bar := c.width - used - 2; i > 0 && i <= len(a.Groups) && bar >= 8 {
-			line += strings.Repeat(" ", used-c.longest([]string{line}, used)) + "  " + c.bar(part(count(a.Groups[i-1]), most), min(bar, 40))
+	columns := layoutOf(table, c.width, head[0])
+	used := -len(gap)
+	for _, width := range columns.widths {
+		used += width + len(gap)
+	}
+	for i, row := range table {
+		row[0] = c.cut(row[0], columns.widths[0])
+		line := columns.line(row)
+		if bar := c.width - used - len(gap); i > 0 && i <= len(a.Groups) && bar >= 8 {
+			line = runewidth.FillRight(line, used) + gap + c.bar(part(count(a.Groups[i-1]), most), min(bar, 40))
 		}
 		out.WriteString(line + "\n")
 	}
@@ -172,32 +190,13 @@ func short(n *json.Number) string {
 	return n.String()
 }
 
-// table aligns rows: the first column to the left, the others to the right.
-func (c canvas) table(rows [][]string) []string {
-	widths := make([]int, len(rows[0]))
-	for i := range widths {
-		for _, row := range rows {
-			most := c.width
-			if i == 0 {
-				most = longestName
-			}
-			widths[i] = max(widths[i], c.longest(row[i:i+1], most))
-		}
-	}
-	lines := make([]string, len(rows))
-	for i, row := range rows {
-		line := c.left(row[0], widths[0])
-		for j, cell := range row[1:] {
-			line += "  " + right(c.plain(cell), widths[j+1])
-		}
-		lines[i] = line
-	}
-	return lines
-}
-
 func (a *funnelAnswer) chart(c canvas) string {
 	var out strings.Builder
 	out.WriteString(a.head("funnel", "UTC"))
+	if a.Steps[0].Leads == 0 {
+		fmt.Fprintf(&out, "\nNo lead has an event of the first step, %s, in this time.\n`leadevents events --types` shows which types there are.\n", c.plain(a.Steps[0].EventType))
+		return out.String()
+	}
 	var names []string
 	for i, s := range a.Steps {
 		names = append(names, fmt.Sprintf("%d %s", i+1, s.EventType))
@@ -231,6 +230,10 @@ func (a *retentionAnswer) chart(c canvas) string {
 	most := uint64(0)
 	for _, cohort := range a.Cohorts {
 		most = max(most, cohort.Leads)
+	}
+	if most == 0 {
+		out.WriteString("No lead has its first such event in this time.\n`leadevents events --types` shows which types there are.\n")
+		return out.String()
 	}
 	label := len(inZone(a.From, a.TimeZone).Format(timeFormats[a.Period]))
 	digits := max(len(thousands(most)), len("leads"))

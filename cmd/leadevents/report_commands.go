@@ -26,10 +26,10 @@ the value at a path of their metadata: the largest groups, and the others togeth
 	a.addWhere(cmd)
 	cmd.Args = a.arguments(1, report.MaxEventTypes, "one TYPE or more")
 	f := cmd.Flags()
-	f.StringVar(&measure, "measure", string(report.Events), "what is counted: events or leads")
-	f.StringVar(&interval, "interval", string(report.Hour), "minute, hour, day, week (from Monday on) or month")
+	f.StringVar(&measure, "measure", string(report.Events), "`WHAT` is counted: events or leads")
+	f.StringVar(&interval, "interval", string(report.Hour), "a bar for each `INTERVAL`: minute, hour, day, week (from Monday on) or month")
 	f.StringVar(&by, "by", "", "a series for each value at this `PATH` of the metadata, such as utm.source")
-	f.IntVar(&limit, "limit", 5, "with --by: so many values, and the others together")
+	f.IntVar(&limit, "limit", 5, "with --by: the largest `N` values, and the others together")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return ask(cmd, a, "timeseries", report.DecodeTimeseries, func() (report.Timeseries, error) {
 			var err error
@@ -39,7 +39,7 @@ the value at a path of their metadata: the largest groups, and the others togeth
 			if q.Range, err = a.span(q.Zone); err != nil {
 				return q, err
 			}
-			if q.Where, err = a.conditions(); err != nil {
+			if q.Where, err = conditionsOf(a.where); err != nil {
 				return q, err
 			}
 			q.EventTypes, q.Measure, q.Interval = args, report.Measure(measure), report.Interval(interval)
@@ -70,17 +70,17 @@ of the numbers at another path.`,
 	a.addWhere(cmd)
 	cmd.Args = a.arguments(2, 2, "TYPE and PATH")
 	f := cmd.Flags()
-	f.IntVar(&q.Limit, "limit", report.DefaultGroups, "so many values, and the others together")
-	f.StringVar(&orderBy, "order-by", string(report.Events), "which are the largest: events or leads")
+	f.IntVar(&q.Limit, "limit", report.DefaultGroups, "the largest `N` values, and the others together")
+	f.StringVar(&orderBy, "order-by", string(report.Events), "by `WHAT` values are large: events or leads")
 	f.StringVar(&number, "number", "", "statistics of the numbers at this `PATH`")
-	f.Float64SliceVar(&quantiles, "quantile", nil, "with --number: this quantile, 0 to 1; may be repeated")
+	f.Float64SliceVar(&quantiles, "quantile", nil, "with --number: the quantile `Q`, 0 to 1; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return ask(cmd, a, "breakdown", report.DecodeBreakdown, func() (report.Breakdown, error) {
 			var err error
 			if q.Range, err = a.span(report.UTC); err != nil {
 				return q, err
 			}
-			if q.Where, err = a.conditions(); err != nil {
+			if q.Where, err = conditionsOf(a.where); err != nil {
 				return q, err
 			}
 			q.EventType, q.Path, q.OrderBy = args[0], args[1], report.Measure(orderBy)
@@ -111,9 +111,9 @@ into a file (--file).`,
 	a = addAsking(cmd)
 	cmd.Args = a.arguments(report.MinSteps, report.MaxSteps, "2 to 10 TYPEs")
 	f := cmd.Flags()
-	f.StringVar(&within, "within", "7d", "the longest `TIME` from the first step to the last one, such as 60m, 24h or 7d")
+	f.StringVar(&within, "within", "7d", "the longest `DURATION` from the first step to the last one, such as 60m, 24h or 7d")
 	f.StringVar(&by, "by", "", "a funnel for each value at this `PATH` of the first step's metadata")
-	f.IntVar(&limit, "limit", 5, "with --by: so many values, and the others together")
+	f.IntVar(&limit, "limit", 5, "with --by: the largest `N` values, and the others together")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		minutes, ok := minutesOf(within)
 		if !ok {
@@ -153,7 +153,7 @@ type RETURNING (which may be FIRST again). Conditions go into a file (--file).`,
 	a = addAsking(cmd)
 	a.addZone(cmd)
 	cmd.Args = a.arguments(2, 2, "FIRST and RETURNING")
-	cmd.Flags().StringVar(&period, "period", string(report.Week), "the cohorts' period: day, week (from Monday on) or month")
+	cmd.Flags().StringVar(&period, "period", string(report.Week), "the cohorts' `PERIOD`: day, week (from Monday on) or month")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return ask(cmd, a, "retention", report.DecodeRetention, func() (report.Retention, error) {
 			var err error

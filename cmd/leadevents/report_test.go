@@ -72,6 +72,12 @@ funnel, 2026-05-01 00:00 to 2026-05-04 00:00 UTC
                       ↓ <0.1%, median 500ms
 3 mastery_purchase            1   <0.1%  ▏
 `},
+		{"of nothing no empty axes are drawn", read[timeseriesAnswer](t, `{`+ofMay+`,"measure":"leads","interval":"hour","timeZone":"UTC","intervals":["2026-05-01T00:00:00.000Z"],"series":[{"eventType":"sigunp","counts":[0]}]}`), canvas{80, true}, `
+leads an hour, 2026-05-01 00:00 to 2026-05-04 00:00 UTC
+
+There are no such events. ` + "`leadevents events --types`" + ` shows which types
+there are, and when the first and the last event of each occurred.
+`},
 	} {
 		got := c.answer.chart(c.on)
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,7 +63,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&s.file, "file", "f", "", "read the statement from `FILE`")
 	flags.StringArrayVar(&s.params, "param", nil, "the value of {name:Type} in the statement, as `NAME=VALUE`; may be repeated")
-	flags.StringVar(&s.format, "format", "", strings.Join(sqlFormats, ", ")+" (default: table on a terminal, else csv)")
+	flags.StringVar(&s.format, "format", "", "the `FORMAT`: "+strings.Join(sqlFormats, ", ")+" (default: table on a terminal, else csv)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return invalid(cmd, s.run(cmd, args)) }
 	return cmd
 }
@@ -155,12 +157,35 @@ func (s *sqlCommand) ask(cmd *cobra.Command, text string, out io.Writer) error {
 	return nil
 }
 
-// isTerminal tells whether a person reads or writes there.
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
+// printAnswer prints CSV with a header as a table.
+func printAnswer(out io.Writer, in io.Reader) error {
+	rows := csv.NewReader(in)
+	rows.FieldsPerRecord, rows.LazyQuotes = -1, true
+	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0 && file.Name() != os.DevNull
+	if err != nil {
+		return err
+	}
+	t := newTable(out, header)
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(err, t.end())
+		}
+		t.add(row)
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	noun := "rows"
+	if t.rows == 1 {
+		noun = "row"
+	}
+	_, err = fmt.Fprintf(out, "(%d %s)\n", t.rows, noun)
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"leadevents"
@@ -66,9 +67,12 @@ func TestWrongCommandLinesOfSQL(t *testing.T) {
 
 func TestTablesArePrinted(t *testing.T) {
 	_, query, out, err := runSQL(t, "", answering("\"name\",\"n\"\n\"a\",1\n\"b\nc\u001b\",\\N\n\"longer\",23.5\n"), "SELECT 1", "--format", "table")
-	want := "name       n\n------  ----\na          1\nb·c·      \\N\nlonger  23.5\n(3 rows)\n"
+	want := "name       n\na          1\nb�c�    NULL\nlonger  23.5\n(3 rows)\n"
 	if err != nil || query != "format=csv" || out != want {
 		t.Errorf("%v, ?%s\n%s\nwant\n%s", err, query, out, want)
+	}
+	if _, _, out, err = runSQL(t, "", answering("\"n\"\n1\n"), "SELECT 1", "--format", "table"); err != nil || out != "n\n1\n(1 row)\n" {
+		t.Errorf("%v, %q", err, out)
 	}
 	var many strings.Builder
 	many.WriteString("n\n")
@@ -99,6 +103,20 @@ func TestAnAnswerOfSQLThatIsCutOffIsAnError(t *testing.T) {
 	}, "SELECT 1")
 	if leadevents.KindOf(err) != leadevents.InvalidQuery || exitCode(err) != exitFailed {
 		t.Errorf("a refusal: %v", err)
+	}
+}
+
+// What is no terminal is no person, also where it is a device.
+func TestNullIsNoTerminal(t *testing.T) {
+	// Under another name, as a shell's redirection gives it.
+	null, err := syscall.Open(os.DevNull, syscall.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := os.NewFile(uintptr(null), "/dev/stdin")
+	defer stream.Close()
+	if isTerminal(stream) {
+		t.Error("the null device is a terminal")
 	}
 }
 
