@@ -37,7 +37,7 @@ func (s *sqlCommand) converse(cmd *cobra.Command) error {
 		_ = file.Close()
 	}
 	defer func() { _ = writeHistory(history, line) }()
-	explain(cmd, "Statements end with a semicolon; Tab completes, Ctrl-C gives up a statement, Ctrl-D ends.")
+	explain(cmd, "Statements end with a semicolon. Tab completes; \"help\" says more, \"exit\" ends.")
 	for text := ""; ; {
 		prompt := "sql> "
 		if text != "" {
@@ -53,8 +53,22 @@ func (s *sqlCommand) converse(cmd *cobra.Command) error {
 		case err != nil:
 			return fmt.Errorf("read a statement: %w", err)
 		}
+		word := order(more)
+		if word == "exit" || word == "quit" || word == `\q` { // also where a semicolon was forgotten
+			return nil
+		}
+		if text == "" {
+			switch word {
+			case "help", "?", `\?`, `\h`:
+				explain(cmd, "%s", replHelp)
+				continue
+			case `\d`, "describe events", "desc events", "show tables":
+				explain(cmd, "%s", replTable)
+				continue
+			}
+		}
 		text = strings.TrimLeft(text+"\n"+more, " \n")
-		if !strings.HasSuffix(strings.TrimRight(text, " \t\n"), ";") {
+		if !ended(text) {
 			continue
 		}
 		line.AppendHistory(strings.ReplaceAll(text, "\n", " "))
@@ -63,6 +77,40 @@ func (s *sqlCommand) converse(cmd *cobra.Command) error {
 		}
 		text = ""
 	}
+}
+
+// replHelp and replTable are what people ask for who know other clients.
+const (
+	replHelp = `A statement is one SELECT over the table events, and ends with a semicolon; it
+may have several lines. \d shows the columns. Tab completes keywords, columns,
+event types, the paths of their metadata, and functions. Ctrl-C gives up a
+statement, exit or Ctrl-D ends. For files: leadevents sql "…" --format csv.
+
+  SELECT event_type, count() FROM events GROUP BY event_type;
+  SELECT * FROM events WHERE phone = 15551234567 ORDER BY occurred_at;`
+	replTable = `The table events, each event once:
+
+  event_type   LowCardinality(String)  as it was sent
+  phone        UInt64                  +15551234567 is 15551234567
+  occurred_at  DateTime64(3, 'UTC')
+  metadata     String                  JSON, for JSONExtractFloat and the like
+  ingested_at  DateTime64(3, 'UTC')
+  batch_id     UInt64`
+)
+
+// order is a line as a word of the conversation, should it be one.
+func order(line string) string {
+	return strings.ToLower(strings.Join(strings.Fields(strings.TrimRight(strings.TrimSpace(line), ";")), " "))
+}
+
+// ended is whether a statement has its semicolon; a comment may follow it on the line.
+func ended(text string) bool {
+	last := text[strings.LastIndexByte(text, '\n')+1:]
+	if at := strings.LastIndex(last, ";"); at >= 0 {
+		rest := strings.TrimSpace(last[at+1:])
+		return rest == "" || strings.HasPrefix(rest, "--")
+	}
+	return false
 }
 
 // askOnce runs a statement that Ctrl-C gives up.

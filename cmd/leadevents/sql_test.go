@@ -106,6 +106,21 @@ func TestAnAnswerOfSQLThatIsCutOffIsAnError(t *testing.T) {
 	}
 }
 
+func TestStatementsEndWithASemicolon(t *testing.T) {
+	for text, want := range map[string]bool{
+		"SELECT 1": false, "SELECT 1;": true, "SELECT 1 ; \t": true, "SELECT 1; -- one": true, "SELECT ';'": false, "SELECT 1 -- ;": true, ";": true, "SELECT 1; -- one\nFROM": false, "": false,
+	} {
+		if got := ended(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	for line, want := range map[string]string{"  Exit ;": "exit", `\q`: `\q`, "SHOW  TABLES;": "show tables", "": ""} {
+		if got := order(line); got != want {
+			t.Errorf("%q: %q", line, got)
+		}
+	}
+}
+
 // What is no terminal is no person, also where it is a device.
 func TestNullIsNoTerminal(t *testing.T) {
 	// Under another name, as a shell's redirection gives it.
