@@ -10,6 +10,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"leadevents"
 	"leadevents/query/report"
 )
 
@@ -57,7 +58,27 @@ func (a *timeseriesAnswer) chart(c canvas) string {
 			a.columns(&out, c, a.Series[i].Counts, most)
 		}
 	}
+	out.WriteString(a.cut())
 	return trimLines(out.String())
+}
+
+// cut says which intervals the range cuts: their bars are short for that alone.
+func (a *timeseriesAnswer) cut() string {
+	var which []string
+	if a.Intervals[0].Before(a.From) {
+		which = append(which, "first")
+	}
+	if zone, err := report.LoadZone(a.TimeZone, "timeZone"); err == nil {
+		to := leadevents.MillisOf(a.To)
+		next := report.Timeseries{Range: report.Range{From: to, To: to + 1}, Zone: zone, Interval: a.Interval}.Starts()
+		if len(next) > 0 && next[0] < to {
+			which = append(which, "last")
+		}
+	}
+	if len(which) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nThe range has only a part of the %s %s.\n", strings.Join(which, " and the "), a.Interval)
 }
 
 func (a *timeseriesAnswer) label(i int) string {
@@ -237,11 +258,12 @@ func (a *retentionAnswer) chart(c canvas) string {
 	}
 	label := len(inZone(a.From, a.TimeZone).Format(timeFormats[a.Period]))
 	digits := max(len(thousands(most)), len("leads"))
-	const cell = len("  100.0%")
+	cell := len("  100.0%")
+	cell = max(cell, len(fmt.Sprintf("  %s %d", a.Period, len(a.Cohorts)-1)))
 	shown := min(max((c.width-label-digits-2)/cell, 1), len(a.Cohorts))
-	fmt.Fprintf(&out, "%s  %s", right("", label), right("leads", digits))
+	fmt.Fprintf(&out, "%s  %s", c.left("first in", label), right("leads", digits))
 	for offset := range shown {
-		out.WriteString(right(fmt.Sprint(offset), cell))
+		out.WriteString(right(fmt.Sprintf("%s %d", a.Period, offset), cell))
 	}
 	out.WriteString("\n")
 	for _, cohort := range a.Cohorts {

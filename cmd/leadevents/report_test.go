@@ -72,6 +72,22 @@ funnel, 2026-05-01 00:00 to 2026-05-04 00:00 UTC
                       ↓ <0.1%, median 500ms
 3 mastery_purchase            1   <0.1%  ▏
 `},
+		{"intervals that the range cuts are named", read[timeseriesAnswer](t, `{"from":"2026-05-01T00:00:00.000Z","to":"2026-05-02T12:00:00.000Z","approximate":false,"measure":"leads","interval":"day","timeZone":"Europe/Berlin","intervals":["2026-04-30T22:00:00.000Z","2026-05-01T22:00:00.000Z"],"series":[{"eventType":"signup","counts":[2,1]}]}`), canvas{40, false}, `
+leads a day, 2026-05-01 02:00 to 2026-05-02 14:00 Europe/Berlin
+
+signup
+Fri 2026-05-01  2  #####################
+Sat 2026-05-02  1  ###########
+
+The range has only a part of the first and the last day.
+`},
+		{"a retention", read[retentionAnswer](t, `{`+ofMay+`,"period":"day","timeZone":"UTC","cohorts":[{"start":"2026-05-01T00:00:00.000Z","leads":1000,"returned":[1000,1],"shares":[1,0.001]},{"start":"2026-05-02T00:00:00.000Z","leads":0,"returned":[0],"shares":[null]}]}`), canvas{80, true}, `
+retention by day, 2026-05-01 00:00 to 2026-05-04 00:00 UTC
+
+first in        leads   day 0   day 1
+Fri 2026-05-01  1,000  100.0%    0.1%
+Sat 2026-05-02      0       -
+`},
 		{"of nothing no empty axes are drawn", read[timeseriesAnswer](t, `{`+ofMay+`,"measure":"leads","interval":"hour","timeZone":"UTC","intervals":["2026-05-01T00:00:00.000Z"],"series":[{"eventType":"sigunp","counts":[0]}]}`), canvas{80, true}, `
 leads an hour, 2026-05-01 00:00 to 2026-05-04 00:00 UTC
 
