@@ -27,7 +27,7 @@ func moment(name, text string) (leadevents.Millis, error) {
 	}
 	at, ok := leadevents.ParseMillis([]byte(text))
 	if !ok {
-		return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s must be a time as RFC 3339 with an offset, from 1970 to before 2100 (a + in it is written %%2B)", name)
+		return 0, leadevents.Errorf(leadevents.InvalidRequest, "%s must be a time as RFC 3339 with an offset, such as 2026-05-12T18:34:00Z, from 1970 to before 2100 (a + in it is written %%2B)", name)
 	}
 	return at, nil
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"strings"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"leadevents/cmd/internal/app"
@@ -34,11 +38,39 @@ says what. Nothing is changed. The exit code is 1 when something is broken.`,
 		if _, err := fmt.Fprintln(out); err != nil {
 			return err
 		}
-		broken, err := app.WriteFindings(out, app.Check(cmd.Context(), loaded.Settings))
+		var findings bytes.Buffer
+		broken, err := app.WriteFindings(&findings, app.Check(cmd.Context(), loaded.Settings))
+		if err == nil {
+			_, err = io.WriteString(out, hanging(findings.String(), isTerminal(out)))
+		}
 		if err == nil && broken > 0 {
 			err = fmt.Errorf("%d findings need something done: see the lines with →", broken)
 		}
 		return err
 	}
 	return cmd
+}
+
+// hanging wraps findings for a terminal, in the column of their texts. What is no
+// terminal gets a line each, for grep.
+func hanging(findings string, terminal bool) string {
+	if !terminal {
+		return findings
+	}
+	column := len("warning  clickhouse  ") // as app.WriteFindings has it
+	var b strings.Builder
+	for line := range strings.Lines(findings) {
+		if runewidth.StringWidth(line) <= helpWidth || len(line) < column {
+			b.WriteString(line)
+			continue
+		}
+		at := column
+		if strings.HasPrefix(line[column:], "→ ") {
+			at += 2
+		}
+		b.WriteString(line[:column])
+		fill(&b, column, at, line[column:])
+		b.WriteString("\n")
+	}
+	return b.String()
 }

@@ -101,3 +101,20 @@ func TestALongTableIsPrintedAsItComes(t *testing.T) {
 		t.Errorf("%v: %d rows, %d lines", err, table.rows, strings.Count(out.String(), "\n"))
 	}
 }
+
+func TestFindingsOnATerminal(t *testing.T) {
+	const findings = "ok       settings    all known\n" +
+		"warning  master key  it is not set, so no organization can use hmac mode, as it could\n" +
+		"                     → set LEADEVENTS_MASTER_KEY to what `openssl rand -hex 32` prints, and keep it safe\n\n2 findings.\n"
+	const want = "ok       settings    all known\n" +
+		"warning  master key  it is not set, so no organization can use hmac mode, as it\n" +
+		"                     could\n" +
+		"                     → set LEADEVENTS_MASTER_KEY to what `openssl rand -hex 32`\n" +
+		"                       prints, and keep it safe\n\n2 findings.\n"
+	if diff := cmp.Diff(want, hanging(findings, true)); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+	if hanging(findings, false) != findings {
+		t.Error("lines are wrapped for a script")
+	}
+}
