@@ -24,6 +24,12 @@ Against stores that run elsewhere:
   leadevents migrate --config leadevents.yaml    make the tables
   leadevents serve   --config leadevents.yaml    serve
 
+Ask a server that runs, with its address and a key of your organization in
+LEADEVENTS_URL and LEADEVENTS_API_KEY:
+
+  leadevents events --types     what is there?
+  leadevents sql                ask in SQL
+
 Settings are looked for in flags, then in LEADEVENTS_* variables, then in the
 YAML file, then in the defaults.
 

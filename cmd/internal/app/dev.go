@@ -295,9 +295,12 @@ Send a first event:
     -H 'Content-Type: application/json' \
     -d '{"organizationId": %d, "eventType": "mastery_purchase", "events": [{"phoneE164": "+15551234567", "occurredAt": "%s", "metadata": {"orderId": "ord_9F2", "amountUsd": 297}}]}'
 
-It answers "inserted": 1. Send it again: it answers "duplicates": 1.
+It answers "inserted": 1. Send it again: it answers "duplicates": 1. Look at it:
+
+  %s events --data-dir '%s'
+
 Ctrl-C stops all three.
-`, f.URL, d.folder.Path(), devFileName, f.ClickHouse.Native, f.ClickHouse.HTTP, f.Redis.Addr, curl, f.URL, f.APIKey, f.OrganizationID, occurred)
+`, f.URL, d.folder.Path(), devFileName, f.ClickHouse.Native, f.ClickHouse.HTTP, f.Redis.Addr, curl, f.URL, f.APIKey, f.OrganizationID, occurred, os.Args[0], d.folder.Path())
 	if err != nil {
 		return fmt.Errorf("print the first steps: %w", err)
 	}
