@@ -47,7 +47,11 @@ func (a *administration) run(cmd *cobra.Command, do func(*auth.Directory) error)
 	if err != nil {
 		return err
 	}
-	return invalid(cmd, app.Administer(cmd.Context(), loaded.Settings, log, do))
+	err = app.Administer(cmd.Context(), loaded.Settings, log, do)
+	if unreached(err) != nil && a.settings.dataDir == "" {
+		err = fmt.Errorf("%w (for a running `leadevents dev`: --data-dir DIR)", err)
+	}
+	return invalid(cmd, err)
 }
 
 // invalid makes an invalid request the usage error of a command.

@@ -117,7 +117,7 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		if dial := unreached(err); dial != nil {
 			return nil, fmt.Errorf("no server can be reached at %s: does it run, and is that its address (--url, %s or --data-dir)? %w", c.url, urlEnv, dial)
 		}
 		return nil, fmt.Errorf("ask the server: %w", err)
@@ -127,6 +127,14 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 	}
 	defer func() { _ = response.Body.Close() }()
 	return nil, refusalOf(response)
+}
+
+// unreached is the connection that could not be made; nil where it was another failure.
+func unreached(err error) *net.OpError {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return dial
+	}
+	return nil
 }
 
 // refusalOf is the error that the server answered.

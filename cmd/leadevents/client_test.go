@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,17 @@ import (
 	"strings"
 	"testing"
 )
+
+func TestAServerThatIsNotThereIsNamed(t *testing.T) {
+	root := newRoot()
+	root.SetOut(io.Discard)
+	root.SetErr(io.Discard)
+	root.SetArgs([]string{"events", "--url", "http://127.0.0.1:1", "--key", "k"})
+	err := root.ExecuteContext(t.Context())
+	if exitCode(err) != exitFailed || !strings.Contains(err.Error(), "no server can be reached at http://127.0.0.1:1: does it run, and is that its address (--url, LEADEVENTS_URL or --data-dir)?") {
+		t.Errorf("%v", err)
+	}
+}
 
 // A server with a certificate of its own: the client must be told to trust it, by
 // its authority, or by the dev that runs on a folder.

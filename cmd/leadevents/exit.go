@@ -67,6 +67,9 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 type rejectedError struct{ rows int64 }
 
 func (e *rejectedError) Error() string {
+	if e.rows == 1 {
+		return "done, but 1 row was rejected"
+	}
 	return fmt.Sprintf("done, but %d rows were rejected", e.rows)
 }
 
