@@ -49,6 +49,7 @@ func (s *sqlCommand) converse(cmd *cobra.Command) error {
 			text = ""
 			continue
 		case errors.Is(err, io.EOF):
+			explain(cmd, "") // or the shell's prompt would follow on the line
 			return nil
 		case err != nil:
 			return fmt.Errorf("read a statement: %w", err)
