@@ -45,6 +45,8 @@ func (l Limits) Settings() []Setting {
 		{"readonly", "1"},
 		{"allow_ddl", "0"},
 		{"allow_introspection_functions", "0"},
+		// The one before it mixes the view's condition with those of a statement (see View).
+		{"enable_analyzer", "1"},
 		// ClickHouse looks at the time between blocks; a second more, for ours counts first.
 		{"max_execution_time", fmt.Sprint(math.Ceil(l.Timeout.Seconds()) + 1)},
 		{"timeout_overflow_mode", "throw"},
