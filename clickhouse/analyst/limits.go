@@ -74,6 +74,8 @@ func (l Limits) Settings() []Setting {
 		// Queries end with their client, and are not kept: their texts may hold phones.
 		{"cancel_http_readonly_queries_on_client_close", "1"},
 		{"log_queries", "0"},
+		// What is read is counted by the granule, rows of others among them.
+		{"output_format_write_statistics", "0"},
 		// An answer is not sent before so much of it is there: until then an error is an
 		// answer, and what was read stands in a header.
 		{"http_response_buffer_size", "65536"},
