@@ -101,10 +101,18 @@ func firstPart(name string) string {
 	return first
 }
 
+// databaseColumn is one that ClickHouse adds to every table. It says what the database of
+// the view is called, whose number among those made ahead tells how many organizations
+// there are.
+const databaseColumn = "_database"
+
 // identifier refuses names of functions that may not be called: arrayMap(file, …) calls
 // one, and the tree has an identifier there.
 func (j judge) identifier(n *node) error {
 	name := n.word()
+	if name == databaseColumn || strings.HasSuffix(name, "."+databaseColumn) {
+		return j.refuse(databaseColumn, "%s cannot be read: it is the server's", databaseColumn)
+	}
 	lower := strings.ToLower(name)
 	if functions().refused[lower] || j.unknown[lower] {
 		return j.refuse(name, "%s is the name of a function that is not allowed: columns need another name", name)

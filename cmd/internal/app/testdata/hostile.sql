@@ -402,6 +402,15 @@ refused SELECT organization_id FROM events
 refused SELECT * FROM events WHERE organization_id = 43
 refused SELECT * FROM events PREWHERE organization_id = 43
 refused SELECT _part FROM events
+refused SELECT _database FROM events
+refused SELECT e.`_database` AS x FROM events AS e
+refused SELECT events._database FROM events
+refused SELECT COLUMNS(_database) FROM events
+refused SELECT e.COLUMNS(_database) FROM events AS e
+refused SELECT count() FROM events GROUP BY _database HAVING throwIf(startsWith(_database, 'leadevents_analyst_000'))
+refused SELECT * REPLACE (_database AS metadata) FROM events
+refused SELECT count() FROM events AS e JOIN events AS f USING (_database)
+refused SELECT a FROM events ARRAY JOIN [_database] AS a
 
 # Conditions that fail, or take longer, at rows of others in the same granule: {theirLead} has events with the other organization only
 own     SELECT count() FROM events WHERE throwIf(phone = {theirLead}) = 0
