@@ -58,8 +58,13 @@ func (j judge) node(n, above *node) error {
 		err = j.table(n)
 	case "Literal":
 		// Whichever function reads it as a type.
-		if strings.Contains(strings.ToLower(n.name), "aggregatefunction") {
+		switch {
+		case strings.Contains(strings.ToLower(n.name), "aggregatefunction"):
 			err = j.refuse("AggregateFunction", "states of aggregate functions are not allowed")
+		// A time zone of such a name is read from that file, under a lock of all of ClickHouse: a pipe
+		// (file:/proc/self/fd/0) stops everybody for good.
+		case strings.Contains(n.name, "'"+zoneFile):
+			err = leadevents.Errorf(leadevents.InvalidQuery, "no text may begin with %s, as ClickHouse would read a time zone from a file", zoneFile)
 		}
 	}
 	if err != nil {
@@ -100,6 +105,9 @@ func firstPart(name string) string {
 	first, _, _ := strings.Cut(name, ".")
 	return first
 }
+
+// zoneFile begins the names of time zones that are files.
+const zoneFile = "file:"
 
 // databaseColumn is one that ClickHouse adds to every table. It says what the database of
 // the view is called, whose number among those made ahead tells how many organizations

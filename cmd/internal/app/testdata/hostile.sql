@@ -426,6 +426,13 @@ refused SELECT count() FROM (SELECT * FROM events WHERE throwIf(event_type LIKE 
 refused SELECT count() FROM (SELECT * FROM events SETTINGS additional_table_filters = {'{secret}.lead_events': 'throwIf(phone = {theirLead}) = 0'})
 refused SELECT count() FROM (SELECT * FROM events SETTINGS additional_table_filters = {'lead_events': 'toUInt64(if(metadata LIKE \'%mine%\' OR metadata LIKE \'%gold%\', \'1\', metadata)) = 1'})
 
+# Time zones that are files
+refused SELECT toDateTime(0, 'file:/nonexistent')
+refused SELECT toTimeZone(now(), 'file:/nonexistent')
+refused SELECT CAST(0, 'DateTime(\'file:/nonexistent\')')
+refused {"query":"SELECT toDateTime(0, {a:String})","params":{"a":"file:/nonexistent"}}
+refused {"query":"SELECT {a:DateTime('file:/nonexistent')}","params":{"a":"0"}}
+
 # Time, memory and size
 refused SELECT sleep(3)
 refused SELECT sleepEachRow(3) FROM events
