@@ -62,6 +62,9 @@ func (h *AuditHandler) list(c *fiber.Ctx) error {
 		Next    *string           `json:"nextCursor"` // null at the end
 	}{Entries: make([]ShownAuditEntry, len(found))}
 	for i, e := range found {
+		if e, err = withoutReading(e); err != nil {
+			return err
+		}
 		answer.Entries[i] = ShowAuditEntry(e)
 	}
 	if next != "" {

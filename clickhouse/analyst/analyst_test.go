@@ -47,7 +47,7 @@ func TestStatementsStand(t *testing.T) {
 		t.Errorf("%d of %d settings are fixed", n, len(l.Settings()))
 	}
 	want := "CREATE OR REPLACE VIEW `le_q_42`.events DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n" +
-		"SELECT event_type, phone, occurred_at, metadata, ingested_at, batch_id\nFROM `le`.lead_events FINAL\nWHERE organization_id = 42\nCOMMENT 'leadevents 1: le/42'"
+		"SELECT event_type, phone, occurred_at, metadata, ingested_at, batch_id\nFROM `le`.lead_events FINAL\nPREWHERE organization_id = 42\nSETTINGS use_skip_indexes_if_final = 0\nCOMMENT 'leadevents 2: le/42'"
 	if got := View("le", a, 42, true); got != want {
 		t.Errorf("got %s", got)
 	}

@@ -45,6 +45,8 @@ func (l Limits) Settings() []Setting {
 		{"readonly", "1"},
 		{"allow_ddl", "0"},
 		{"allow_introspection_functions", "0"},
+		// The one before it mixes the view's condition with those of a statement (see View).
+		{"enable_analyzer", "1"},
 		// ClickHouse looks at the time between blocks; a second more, for ours counts first.
 		{"max_execution_time", fmt.Sprint(math.Ceil(l.Timeout.Seconds()) + 1)},
 		{"timeout_overflow_mode", "throw"},
@@ -72,6 +74,8 @@ func (l Limits) Settings() []Setting {
 		// Queries end with their client, and are not kept: their texts may hold phones.
 		{"cancel_http_readonly_queries_on_client_close", "1"},
 		{"log_queries", "0"},
+		// What is read is counted by the granule, rows of others among them.
+		{"output_format_write_statistics", "0"},
 		// An answer is not sent before so much of it is there: until then an error is an
 		// answer, and what was read stands in a header.
 		{"http_response_buffer_size", "65536"},

@@ -69,7 +69,7 @@ func actions() []string {
 	return names
 }
 
-// printAudit prints entries; --json has the answer of GET /api/v1/audit.
+// printAudit prints entries; --json has the answer of GET /api/v1/audit, and what statements have read.
 func (a *administration) printAudit(cmd *cobra.Command, found []audit.Entry, next string) error {
 	shown := make([]query.ShownAuditEntry, len(found))
 	rows := make([][]string, len(found))

@@ -169,9 +169,14 @@ func typeName(t reflect.Type) string {
 		return "a string"
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	// The range of 64 bits is the type's, and no field's: it would contradict what the field's own check says.
+	case reflect.Uint, reflect.Uint64:
+		return "an integer of at most 64 bits that is not negative"
+	case reflect.Int, reflect.Int64:
+		return "an integer of at most 64 bits"
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return fmt.Sprintf("an integer from 0 to %d", uint64(1)<<(t.Bits()-1)<<1-1)
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	case reflect.Int8, reflect.Int16, reflect.Int32:
 		return fmt.Sprintf("an integer from %d to %d", int64(-1)<<(t.Bits()-1), uint64(1)<<(t.Bits()-1)-1)
 	case reflect.Float32, reflect.Float64:
 		return "a number"

@@ -58,8 +58,13 @@ func (j judge) node(n, above *node) error {
 		err = j.table(n)
 	case "Literal":
 		// Whichever function reads it as a type.
-		if strings.Contains(strings.ToLower(n.name), "aggregatefunction") {
+		switch {
+		case strings.Contains(strings.ToLower(n.name), "aggregatefunction"):
 			err = j.refuse("AggregateFunction", "states of aggregate functions are not allowed")
+		// A time zone of such a name is read from that file, under a lock of all of ClickHouse: a pipe
+		// (file:/proc/self/fd/0) stops everybody for good.
+		case strings.Contains(n.name, "'"+zoneFile):
+			err = leadevents.Errorf(leadevents.InvalidQuery, "no text may begin with %s, as ClickHouse would read a time zone from a file", zoneFile)
 		}
 	}
 	if err != nil {
@@ -101,10 +106,21 @@ func firstPart(name string) string {
 	return first
 }
 
+// zoneFile begins the names of time zones that are files.
+const zoneFile = "file:"
+
+// databaseColumn is one that ClickHouse adds to every table. It says what the database of
+// the view is called, whose number among those made ahead tells how many organizations
+// there are.
+const databaseColumn = "_database"
+
 // identifier refuses names of functions that may not be called: arrayMap(file, …) calls
 // one, and the tree has an identifier there.
 func (j judge) identifier(n *node) error {
 	name := n.word()
+	if name == databaseColumn || strings.HasSuffix(name, "."+databaseColumn) {
+		return j.refuse(databaseColumn, "%s cannot be read: it is the server's", databaseColumn)
+	}
 	lower := strings.ToLower(name)
 	if functions().refused[lower] || j.unknown[lower] {
 		return j.refuse(name, "%s is the name of a function that is not allowed: columns need another name", name)

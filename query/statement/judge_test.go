@@ -166,7 +166,7 @@ func TestTheJudgeAndTheEngine(t *testing.T) {
 	}
 	for _, whole := range []string{
 		"SELECT file('x')", "SELECT arrayMap(file, ['x'])", "SELECT * APPLY(sum) FROM t", "SELECT * FROM t SAMPLE 0.1", "SELECT * FROM view(SELECT 1)", "SELECT * FROM a.b",
-		"SELECT a IN b.c FROM t", "SELECT a IN numbers(3)", "SELECT * FROM t STREAM", "SELECT CAST(a, b) FROM t", "SELECT 1 FORMAT CSV", "SELECT version FROM (SELECT 1 AS version)", "SELECT * FROM (EXPLAIN SELECT 1)",
+		"SELECT a IN b.c FROM t", "SELECT a IN numbers(3)", "SELECT * FROM t STREAM", "SELECT CAST(a, b) FROM t", "SELECT 1 FORMAT CSV", "SELECT toDateTime(0, 'file:/x')", "SELECT toDateTime(0, 'f\\x69le:/x')", "SELECT CAST(0, 'DateTime(\\'file:/x\\')')", "SELECT a::DateTime('file:/x') FROM t", "SELECT toDateTime(0, ['file:/x'][1])", "SELECT {a:DateTime('file:/x')}", "SELECT {a:DateTime('f\\x69le:/x')}", "SELECT _database FROM t", "SELECT u._database FROM t AS u", "SELECT version FROM (SELECT 1 AS version)", "SELECT * FROM (EXPLAIN SELECT 1)",
 	} {
 		if err := e.verdict(whole); leadevents.KindOf(err) != leadevents.InvalidQuery {
 			t.Errorf("%s\n%v", whole, err)

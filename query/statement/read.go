@@ -96,6 +96,10 @@ func (s Statement) placeholder(at int) error {
 		return refuse(s.Text, s.tokens[at].at, "a parameter is written {name:Type}")
 	}
 	for _, t := range s.tokens[at+3 : at+end] {
+		// The type's texts count when the statement is parsed, before anybody judges its tree.
+		if t.kind == text && (strings.HasPrefix(t.text, zoneFile) || strings.Contains(t.text, `\`)) {
+			return refuse(s.Text, t.at, "a parameter's type cannot have the text '%s'", t.text)
+		}
 		if t.kind == quoted || strings.EqualFold(t.text, "Identifier") || strings.HasSuffix(strings.ToLower(t.text), "aggregatefunction") {
 			return refuse(s.Text, t.at, "a parameter cannot be of the type %s", t.text)
 		}

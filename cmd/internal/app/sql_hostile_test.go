@@ -173,13 +173,14 @@ func (w *sqlWorld) names() *strings.Replacer {
 	mine, theirs := w.account(42), w.account(43)
 	database := w.settings.ClickHouse.Database
 	uuid := strings.TrimSpace(w.root("SELECT uuid FROM system.tables WHERE name = 'lead_events' AND database = '" + database + "'"))
-	return strings.NewReplacer("{secret}", database, "{theirs}", theirs.Database, "{mine}", mine.Database, "{uuid}", uuid)
+	return strings.NewReplacer("{secret}", database, "{theirs}", theirs.Database, "{mine}", mine.Database, "{uuid}", uuid, "{theirLead}", theirNumber)
 }
 
 // Every statement of hostile.sql is refused, stopped by a limit, or shows own rows only;
 // the server stays up, and others' statements go on.
 func TestHostileStatements(t *testing.T) {
 	w := newSQLWorld(t, func(s *configs.Settings) { s.SQL.Timeout = 3 * time.Second })
+	w.together()
 	pid := w.root("SELECT uptime() >= 0")
 	statements := append(hostileStatements(t, w.names()), generated(t)...)
 	if len(statements) < 150 {
@@ -228,6 +229,7 @@ func TestHostileStatements(t *testing.T) {
 func TestHostileStatementsAtTheFirstWall(t *testing.T) {
 	w := newSQLWorld(t)
 	account := w.account(42)
+	w.together()
 	for _, h := range hostileStatements(t, w.names()) {
 		if h.query == "" || h.expect == "limited" || strings.Contains(h.query, "sleep") {
 			continue

@@ -71,6 +71,15 @@ func (w *sqlWorld) store(org leadevents.OrgID, eventType, phone, metadata string
 	}
 }
 
+// together has all events in one part, so in one granule.
+func (w *sqlWorld) together() {
+	w.t.Helper()
+	w.root("OPTIMIZE TABLE " + w.settings.ClickHouse.Database + ".lead_events FINAL")
+	if parts := w.root("SELECT count() FROM system.parts WHERE active AND table = 'lead_events' AND database = '" + w.settings.ClickHouse.Database + "'"); parts != "1\n" {
+		w.t.Fatalf("events lie in %s parts, want 1", parts)
+	}
+}
+
 // post sends a body as an organization, and reads all of the answer.
 func (w *sqlWorld) post(org leadevents.OrgID, path, body string) answered {
 	w.t.Helper()

@@ -402,6 +402,36 @@ refused SELECT organization_id FROM events
 refused SELECT * FROM events WHERE organization_id = 43
 refused SELECT * FROM events PREWHERE organization_id = 43
 refused SELECT _part FROM events
+refused SELECT _database FROM events
+refused SELECT e.`_database` AS x FROM events AS e
+refused SELECT events._database FROM events
+refused SELECT COLUMNS(_database) FROM events
+refused SELECT e.COLUMNS(_database) FROM events AS e
+refused SELECT count() FROM events GROUP BY _database HAVING throwIf(startsWith(_database, 'leadevents_analyst_000'))
+refused SELECT * REPLACE (_database AS metadata) FROM events
+refused SELECT count() FROM events AS e JOIN events AS f USING (_database)
+refused SELECT a FROM events ARRAY JOIN [_database] AS a
+
+# Conditions that fail, or take longer, at rows of others in the same granule: {theirLead} has events with the other organization only
+own     SELECT count() FROM events WHERE throwIf(phone = {theirLead}) = 0
+own     SELECT throwIf(phone = {theirLead}) AS t FROM events WHERE t = 0
+own     SELECT t FROM (SELECT phone, throwIf(phone = {theirLead}) AS t FROM events) WHERE phone % 2 < 2
+own     SELECT intDiv(1, phone - {theirLead}) AS t FROM events WHERE t = 0
+own     SELECT count() FROM events AS e JOIN events AS f ON e.phone = f.phone WHERE throwIf(f.phone = {theirLead}) = 0
+own     SELECT phone FROM events GROUP BY phone HAVING throwIf(phone = {theirLead}) = 0
+refused SELECT count() FROM events WHERE throwIf(phone = {theirLead}) = 0 SETTINGS optimize_move_to_prewhere_if_final = 1
+refused SELECT count() FROM (SELECT * FROM events WHERE throwIf(phone = {theirLead}) = 0 SETTINGS optimize_move_to_prewhere_if_final = 1)
+refused SELECT * FROM (SELECT throwIf(phone = {theirLead}) AS t, metadata FROM events WHERE t = 0 AND metadata != '' SETTINGS optimize_move_to_prewhere_if_final = 1, short_circuit_function_evaluation = 'disable')
+refused SELECT count() FROM (SELECT * FROM events WHERE throwIf(event_type LIKE 'secret_%') = 0 SETTINGS optimize_move_to_prewhere_if_final = 1, enable_multiple_prewhere_read_steps = 0)
+refused SELECT count() FROM (SELECT * FROM events SETTINGS additional_table_filters = {'{secret}.lead_events': 'throwIf(phone = {theirLead}) = 0'})
+refused SELECT count() FROM (SELECT * FROM events SETTINGS additional_table_filters = {'lead_events': 'toUInt64(if(metadata LIKE \'%mine%\' OR metadata LIKE \'%gold%\', \'1\', metadata)) = 1'})
+
+# Time zones that are files
+refused SELECT toDateTime(0, 'file:/nonexistent')
+refused SELECT toTimeZone(now(), 'file:/nonexistent')
+refused SELECT CAST(0, 'DateTime(\'file:/nonexistent\')')
+refused {"query":"SELECT toDateTime(0, {a:String})","params":{"a":"file:/nonexistent"}}
+refused {"query":"SELECT {a:DateTime('file:/nonexistent')}","params":{"a":"0"}}
 
 # Time, memory and size
 refused SELECT sleep(3)
