@@ -28,7 +28,7 @@ func (v *evaluation) exclude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := v.db.Retention(ctx, v.org)
+	records, err := v.db.RetentionRecords(ctx, v.org)
 	if err != nil {
 		return err
 	}

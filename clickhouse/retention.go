@@ -14,8 +14,8 @@ import (
 
 var _ retention.Store = (*DB)(nil)
 
-// Retention reads the rules of one organization (0: everyone's), taken back ones too.
-func (db *DB) Retention(ctx context.Context, org leadevents.OrgID) (all []retention.Record, err error) {
+// RetentionRecords reads the rules of one organization (0: everyone's), taken back ones too.
+func (db *DB) RetentionRecords(ctx context.Context, org leadevents.OrgID) (all []retention.Record, err error) {
 	err = db.stream(ctx, "retention_rules", clickhouse.Parameters{"organization": org.String()}, func(rows driver.Rows) error {
 		var id uint64
 		var days int32

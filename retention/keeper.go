@@ -22,8 +22,8 @@ type Store interface {
 
 	// Clock is the one by which events expire in filters and sweeps.
 	Clock(ctx context.Context) (leadevents.Millis, error)
-	// Retention reads the records of one organization, taken back ones too; 0: of all.
-	Retention(ctx context.Context, org leadevents.OrgID) ([]Record, error)
+	// RetentionRecords reads those of one organization, taken back ones too; 0: of all.
+	RetentionRecords(ctx context.Context, org leadevents.OrgID) ([]Record, error)
 	// PutRetention writes records, all of them or none. Of two of one rule the higher
 	// version holds.
 	PutRetention(ctx context.Context, records []Record) error
@@ -90,7 +90,7 @@ func New(cfg Config, store Store, locks Locks) *Keeper {
 }
 
 func (k *Keeper) load(ctx context.Context, _ *view) (*view, error) {
-	records, err := k.store.Retention(ctx, 0)
+	records, err := k.store.RetentionRecords(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (k *Keeper) Of(ctx context.Context, org leadevents.OrgID) (*Rules, error) {
 
 // Rules reads the rules of an organization from the store itself.
 func (k *Keeper) Rules(ctx context.Context, org leadevents.OrgID) (*Rules, error) {
-	records, err := k.store.Retention(ctx, org)
+	records, err := k.store.RetentionRecords(ctx, org)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (k *Keeper) Set(ctx context.Context, org leadevents.OrgID, rules *Rules) er
 	}
 	k.change.Lock()
 	defer k.change.Unlock()
-	stored, err := k.store.Retention(ctx, org)
+	stored, err := k.store.RetentionRecords(ctx, org)
 	if err != nil {
 		return err
 	}
