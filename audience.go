@@ -50,6 +50,25 @@ func (p *LeadPiece) ExternalIDs() [][]byte {
 	return p.cut
 }
 
+// Drop takes the leads out for which drop holds, and says how many these were; First and
+// the order of the others stay.
+func (p *LeadPiece) Drop(drop func(Phone) bool) (dropped int) {
+	ids, start, kept := 0, uint32(0), 0
+	for i, phone := range p.Phones {
+		end := p.ends[i]
+		if drop(Phone(phone)) {
+			dropped++
+		} else {
+			ids += copy(p.ids[ids:], p.ids[start:end])
+			p.Phones[kept], p.ends[kept] = phone, uint32(ids)
+			kept++
+		}
+		start = end
+	}
+	p.ids, p.Phones, p.ends = p.ids[:ids], p.Phones[:kept], p.ends[:kept]
+	return dropped
+}
+
 // Reset empties the piece; first is how many leads of the upload came before
 // those to be added.
 func (p *LeadPiece) Reset(first uint64) {

@@ -39,6 +39,12 @@ const (
 	SQLUserCreate Action = "sql_user.create"
 	SQLUserDrop   Action = "sql_user.drop"
 	EventsExport  Action = "events.export"
+
+	// The object of these is a keyed hash: the log shows no phone.
+	LeadErase Action = "lead.erase"
+	LeadAllow Action = "lead.allow"
+
+	RetentionUpdate Action = "retention.update"
 )
 
 // Actions lists them all.
@@ -49,6 +55,7 @@ func Actions() []Action {
 		SendDefine, SendFilter, SendMaterialize, SendExport,
 		SQLQuery, SQLUserCreate, SQLUserDrop,
 		EventsExport,
+		LeadErase, LeadAllow, RetentionUpdate,
 	}
 }
 

@@ -93,30 +93,44 @@ func (r Keyring) Has(m MasterKey) bool {
 // encrypting can be told apart one day.
 const sealVersion = 1
 
+// errNoMasterKey refuses what would have to be stored in clear; the %s is what.
+const errNoMasterKey = "%s cannot be stored: this server has no master key to encrypt them (setting master_key, LEADEVENTS_MASTER_KEY)"
+
 // seal encrypts a signing secret: base64 of version, nonce (96 random bits: far
 // below 2^32 secrets under one key, so a repeat is out of reach) and ciphertext.
 // The organization and the key's id are authenticated along, so a row that is
 // copied to another organization, or over another key, does not decrypt.
 func (r Keyring) seal(org leadevents.OrgID, id string, secret Secret) (sealed, masterKeyID string, err error) {
 	if r.current.aead == nil {
-		return "", "", leadevents.Errorf(leadevents.Conflict, "signing secrets cannot be stored: this server has no master key to encrypt them (setting master_key, LEADEVENTS_MASTER_KEY)")
+		return "", "", leadevents.Errorf(leadevents.Conflict, errNoMasterKey, "signing secrets")
 	}
-	out := make([]byte, 1, 1+r.current.aead.NonceSize()+len(secret.Reveal())+r.current.aead.Overhead())
+	return r.sealFor(sealedFor(org, id), []byte(secret.Reveal()))
+}
+
+// sealFor encrypts a secret and authenticates along what it is for. There must be a
+// current master key.
+func (r Keyring) sealFor(purpose, secret []byte) (sealed, masterKeyID string, err error) {
+	out := make([]byte, 1, 1+r.current.aead.NonceSize()+len(secret)+r.current.aead.Overhead())
 	out[0] = sealVersion
 	nonce := make([]byte, r.current.aead.NonceSize())
 	_, _ = rand.Read(nonce) // never fails since Go 1.24
 	out = append(out, nonce...)
-	out = r.current.aead.Seal(out, nonce, []byte(secret.Reveal()), sealedFor(org, id))
+	out = r.current.aead.Seal(out, nonce, secret, purpose)
 	return base64.StdEncoding.EncodeToString(out), r.current.id, nil
 }
 
 // open decrypts what seal made for the same organization and id.
 func (r Keyring) open(k SigningKey) ([]byte, error) {
-	m, ok := r.byID[k.MasterKeyID]
+	return r.openFor(sealedFor(k.Org, k.ID), k.Sealed, k.MasterKeyID)
+}
+
+// openFor decrypts what sealFor made for the same purpose.
+func (r Keyring) openFor(purpose []byte, sealed, masterKeyID string) ([]byte, error) {
+	m, ok := r.byID[masterKeyID]
 	if !ok {
-		return nil, fmt.Errorf("it is encrypted under master key %q, which is not in the settings", k.MasterKeyID)
+		return nil, fmt.Errorf("it is encrypted under master key %q, which is not in the settings", masterKeyID)
 	}
-	raw, err := base64.StdEncoding.DecodeString(k.Sealed)
+	raw, err := base64.StdEncoding.DecodeString(sealed)
 	if err != nil {
 		return nil, errors.New("its stored form is damaged: it is not base64")
 	}
@@ -124,7 +138,7 @@ func (r Keyring) open(k SigningKey) ([]byte, error) {
 	if len(raw) < 1+n || raw[0] != sealVersion {
 		return nil, errors.New("its stored form is damaged, or made by a newer version")
 	}
-	secret, err := m.aead.Open(nil, raw[1:1+n], raw[1+n:], sealedFor(k.Org, k.ID))
+	secret, err := m.aead.Open(nil, raw[1:1+n], raw[1+n:], purpose)
 	if err != nil {
 		return nil, errors.New("its stored form was changed, or belongs to another organization or key")
 	}

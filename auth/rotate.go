@@ -12,8 +12,8 @@ import (
 	"leadevents/audit"
 )
 
-// MasterKeyUse is under which master keys the stored signing secrets are. Revoked
-// ones count that still hold a secret.
+// MasterKeyUse is under which master keys the stored signing secrets and data keys are.
+// Revoked signing keys count that still hold a secret.
 type MasterKeyUse struct {
 	MasterKeyID string `json:"masterKeyId"` // of the current one
 	Secrets     int    `json:"secrets"`
@@ -24,41 +24,61 @@ type MasterKeyUse struct {
 	Unreadable []string `json:"unreadable,omitempty"`
 }
 
-// ExamineMasterKeys decrypts every stored signing secret.
+// ExamineMasterKeys decrypts every stored signing secret and data key.
 func (d *Directory) ExamineMasterKeys(ctx context.Context) (MasterKeyUse, error) {
 	use, _, err := d.examineMasterKeys(ctx)
 	return use, err
 }
 
-func (d *Directory) examineMasterKeys(ctx context.Context) (use MasterKeyUse, old []SigningKey, err error) {
+// underOld is what is stored under another master key than the current one.
+type underOld struct {
+	signing []SigningKey
+	data    []DataKey
+}
+
+func (d *Directory) examineMasterKeys(ctx context.Context) (use MasterKeyUse, old underOld, err error) {
 	r, err := d.loadAll(ctx)
 	if err != nil {
-		return use, nil, err
+		return use, old, err
+	}
+	data, err := d.loadDataKeys(ctx)
+	if err != nil {
+		return use, old, err
 	}
 	use.MasterKeyID = d.cfg.MasterKeys.current.ID()
+	count := func(name, masterKeyID string, unreadable error) (isOld bool) {
+		use.Secrets++
+		switch {
+		case unreadable != nil:
+			use.Unreadable = append(use.Unreadable, fmt.Sprintf("%s: %v", name, unreadable))
+		case masterKeyID == use.MasterKeyID:
+			use.Current++
+		default:
+			use.Old++
+			return true
+		}
+		return false
+	}
 	for _, k := range r.SigningKeys {
 		if k.Sealed == "" {
 			continue
 		}
-		use.Secrets++
-		if _, err := d.cfg.MasterKeys.open(k); err != nil {
-			use.Unreadable = append(use.Unreadable, fmt.Sprintf("signing key %s of organization %d: %v", k.ID, k.Org, err))
-			continue
+		if _, err := d.cfg.MasterKeys.open(k); count(fmt.Sprintf("signing key %s of organization %d", k.ID, k.Org), k.MasterKeyID, err) {
+			old.signing = append(old.signing, k)
 		}
-		if k.MasterKeyID == use.MasterKeyID {
-			use.Current++
-			continue
+	}
+	for _, k := range data {
+		if _, err := d.cfg.MasterKeys.openData(k); count("data key "+k.ID, k.MasterKeyID, err) {
+			old.data = append(old.data, k)
 		}
-		use.Old++
-		old = append(old, k)
 	}
 	slices.Sort(use.Unreadable)
 	use.Readable = len(use.Unreadable) == 0
 	return use, old, nil
 }
 
-// RotateMasterKey encrypts every stored signing secret anew that is under another
-// master key than the current one. In steps, each safe to be the last:
+// RotateMasterKey encrypts every stored signing secret and data key anew that is under
+// another master key than the current one. In steps, each safe to be the last:
 //
 //  1. decrypt all of them. If one cannot be, nothing is changed: another key may be
 //     missing in the settings, and whoever then drops the old one loses secrets;
@@ -79,10 +99,10 @@ func (d *Directory) RotateMasterKey(ctx context.Context) (before, after MasterKe
 		return before, before, err
 	}
 	if !before.Readable {
-		return before, before, leadevents.Errorf(leadevents.Conflict, "nothing was changed: %d of %d signing secrets cannot be decrypted (%s): set old_master_key to the key that they are under, or revoke them",
+		return before, before, leadevents.Errorf(leadevents.Conflict, "nothing was changed: %d of %d signing secrets cannot be decrypted (%s): set old_master_key to the key that they are under, or revoke those of signing keys",
 			len(before.Unreadable), before.Secrets, someOf(before.Unreadable))
 	}
-	for _, k := range old {
+	for _, k := range old.signing {
 		anew, err := d.reencrypt(k)
 		if err == nil {
 			act := audit.Act{Action: audit.SigningKeyReencrypt, Object: k.ID, Detail: audit.Detail{"before": k.MasterKeyID, "masterKeyId": anew.MasterKeyID}}
@@ -93,6 +113,16 @@ func (d *Directory) RotateMasterKey(ctx context.Context) (before, after MasterKe
 		if err != nil {
 			after, _, _ = d.examineMasterKeys(context.WithoutCancel(ctx)) // how far it has come, if that can be seen
 			return before, after, leadevents.Wrap(leadevents.Unavailable, err, "the rotation was interrupted at signing key %s of organization %d: nothing is lost, run it again", k.ID, k.Org)
+		}
+	}
+	for _, k := range old.data { // of no organization: there is no audit log to tell
+		anew, err := d.reencryptData(k)
+		if err == nil {
+			err = thrice(ctx, func(ctx context.Context) error { return d.store.PutDataKey(ctx, anew) })
+		}
+		if err != nil {
+			after, _, _ = d.examineMasterKeys(context.WithoutCancel(ctx))
+			return before, after, leadevents.Wrap(leadevents.Unavailable, err, "the rotation was interrupted at data key %s: nothing is lost, run it again", k.ID)
 		}
 	}
 	// Nobody has to hear of it: what servers hold is decrypted, and stays right.

@@ -31,6 +31,11 @@ type Store interface {
 	// PutLimits writes limits of one organization, all of them or none.
 	PutLimits(ctx context.Context, limits []OrganizationLimit) error
 
+	// DataKeys reads the server's own keys; they are no part of Stamp and Records, since
+	// a request is not judged by them.
+	DataKeys(ctx context.Context) ([]DataKey, error)
+	PutDataKey(ctx context.Context, k DataKey) error
+
 	// AddUses adds to the use counts and moves the last uses forward.
 	AddUses(ctx context.Context, uses []Use) error
 	// Uses reads them for one organization.

@@ -113,6 +113,8 @@ func (s *shelf) PutLimits(_ context.Context, limits []auth.OrganizationLimit) er
 	return s.write(func() { s.records.Limits = append(s.records.Limits, limits...) })
 }
 
+func (s *shelf) DataKeys(context.Context) ([]auth.DataKey, error)           { return nil, nil }
+func (s *shelf) PutDataKey(context.Context, auth.DataKey) error             { return nil }
 func (s *shelf) AddUses(context.Context, []auth.Use) error                  { return nil }
 func (s *shelf) Uses(context.Context, leadevents.OrgID) ([]auth.Use, error) { return nil, nil }
 

@@ -81,6 +81,8 @@ type evaluation struct {
 	run uint64 // of a materialization
 	// about is how many leads a slice has, at most as a rule.
 	about int
+
+	excluded // what was found when it began
 }
 
 // newEvaluation checks what a programmer may forget: a source that names nobody
@@ -201,16 +203,16 @@ func (q *question) layers() string {
 
 // storedPhones selects the phones of a stored audience, some more than once.
 func (q *question) storedPhones() string {
-	return "SELECT phone FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers()
+	return "SELECT phone FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers() + q.notErasing()
 }
 
 // stored selects the leads (phone, external_id) of a stored audience, each phone
 // once.
 func (q *question) stored() string {
-	sql := "SELECT phone, external_id FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers()
+	sql := "SELECT phone, external_id FROM audience_leads WHERE " + ofSlice + " AND layer IN " + q.layers() + q.notErasing()
 	if len(q.Leads.Layers) > 1 {
 		sql = "SELECT phone, argMin(external_id, indexOf(" + q.layers() + ", layer)) AS external_id FROM audience_leads WHERE " +
-			ofSlice + " AND layer IN " + q.layers() + " GROUP BY phone"
+			ofSlice + " AND layer IN " + q.layers() + q.notErasing() + " GROUP BY phone"
 	}
 	return sql
 }
@@ -218,11 +220,11 @@ func (q *question) stored() string {
 // living selects the phones of leads that are found by their events, some more
 // than once.
 func (q *question) living() string {
-	sql := "SELECT phone FROM lead_states WHERE " + ofSlice
+	sql := "SELECT phone FROM lead_states WHERE " + ofSlice + q.notErasing()
 	if q.Leads.Source == audience.EverHad {
-		sql += " AND event_type = " + q.text(q.Leads.EventType)
+		return sql + " AND event_type = " + q.text(q.Leads.EventType) + q.unexpired(q.Leads.EventType, "last_at")
 	}
-	return sql
+	return sql + q.anyUnexpired()
 }
 
 // listedByPhone and listedByID select what a list names.
@@ -251,7 +253,7 @@ func (q *question) statesSince(f audience.Filter, from leadevents.Millis) string
 }
 
 func (q *question) ofType(f audience.Filter) string {
-	sql := " WHERE " + ofOrganization + " AND event_type = " + q.text(f.EventType)
+	sql := " WHERE " + ofOrganization + " AND event_type = " + q.text(f.EventType) + q.unexpired(f.EventType, "last_at")
 	if q.slice != everyPhone {
 		sql += " AND indexHint(" + inSlice + ")"
 	}
@@ -263,6 +265,7 @@ func (q *question) ofType(f audience.Filter) string {
 // that stays is asked. Both have the phone in their key, so that it may be looked
 // at before.
 func (q *question) events(f audience.Filter, among string) string {
+	among += q.unexpired(f.EventType, "occurred_at")
 	if len(f.Where) == 0 {
 		return "FROM lead_events WHERE " + ofOrganization + " AND " + q.matches(f, q.FireAt, q.ClockSkew) + among
 	}

@@ -24,6 +24,7 @@ import (
 //     and stores that as evidence.
 //  3. The decisions of the slice are made from the evidence alone, so that one
 //     can never contradict the other.
+//  4. Leads that began to be erased meanwhile are taken out, before all are counted.
 //
 // A crash leaves a run without totals, which nobody reads.
 func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64, e audience.Evaluation, progress func(done, of int)) (totals audience.Totals, err error) {
@@ -38,6 +39,9 @@ func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64,
 		progress = func(int, int) {}
 	}
 	err = within(ctx, db.materializations, db.evaluation.MaterializeTimeout, "filters.materialize_timeout", func(ctx context.Context) error {
+		if err := v.exclude(ctx); err != nil {
+			return err
+		}
 		if err := v.freeze(ctx); err != nil {
 			return fmt.Errorf("write the audience down: %w", err)
 		}
@@ -46,6 +50,9 @@ func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64,
 			return err
 		}
 		if err := v.decideAll(ctx, parts, progress); err != nil {
+			return err
+		}
+		if err := v.dropErasing(ctx); err != nil {
 			return err
 		}
 		totals, err = v.totals(ctx)
@@ -99,6 +106,13 @@ func (v *evaluation) freeze(ctx context.Context) error {
 	case audience.Stored:
 		return nil
 	case audience.Listed:
+		// Who is listed was read before, maybe long before, this one had its turn; who was
+		// erased since is in no list any more.
+		if v.Leads.List != 0 {
+			q := v.question(everyPhone)
+			return q.write(ctx, fmt.Sprintf(insert+"SELECT {organization:UInt64}, {run:UInt64}, %d, phone FROM send_lists WHERE %s AND list = %s AND phone != 0%s GROUP BY phone",
+				frozenAudience, ofOrganization, q.parameter("UInt64", strconv.FormatUint(v.Leads.List, 10)), q.notErasing()))
+		}
 		leads, err := v.question(everyPhone).phones(ctx)
 		if err != nil || len(leads) == 0 {
 			return err

@@ -26,6 +26,9 @@ func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Eval
 	}
 	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
 	err = within(ctx, db.previews, db.evaluation.PreviewTimeout, "filters.preview_timeout", func(ctx context.Context) error {
+		if err := v.exclude(ctx); err != nil {
+			return err
+		}
 		parts, err := v.slices(ctx, db.evaluation.SliceLeads)
 		if err != nil {
 			return err
@@ -83,7 +86,7 @@ func (q *question) phones(ctx context.Context) (phoneList, error) {
 	switch q.Leads.Source {
 	case audience.Listed:
 		for _, p := range q.Leads.Phones {
-			if p := uint64(p); p >= q.from && p <= q.to {
+			if p := uint64(p); p >= q.from && p <= q.to && !q.isErasing(p) {
 				leads = append(leads, p)
 			}
 		}

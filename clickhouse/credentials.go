@@ -162,6 +162,27 @@ func (c *Credentials) PutSigningKey(ctx context.Context, k auth.SigningKey) erro
 		})
 }
 
+// DataKeys reads the server's own keys.
+func (c *Credentials) DataKeys(ctx context.Context) ([]auth.DataKey, error) {
+	var all []auth.DataKey
+	err := c.read(ctx, "credentials_data_keys", 0, func(rows driver.Rows) error {
+		var k auth.DataKey
+		err := rows.Scan(&k.ID, &k.Sealed, &k.MasterKeyID, &k.CreatedAt, &k.Version)
+		k.CreatedAt = stored(k.CreatedAt)
+		all = append(all, k)
+		return err
+	})
+	return all, err
+}
+
+// PutDataKey writes one of them.
+func (c *Credentials) PutDataKey(ctx context.Context, k auth.DataKey) error {
+	return c.insert(ctx, "INSERT INTO data_keys (id, sealed, master_key_id, created_at, version)", 1,
+		func(b driver.Batch, _ int) error {
+			return b.Append(k.ID, k.Sealed, k.MasterKeyID, toStore(k.CreatedAt), k.Version)
+		})
+}
+
 // AddUses adds use counts.
 func (c *Credentials) AddUses(ctx context.Context, uses []auth.Use) error {
 	return c.insert(ctx, "INSERT INTO key_uses (organization_id, key_id, last_used_at, uses)", len(uses),

@@ -135,27 +135,12 @@ func (db *DB) StoreList(ctx context.Context, org leadevents.OrgID, list uint64, 
 	return nil
 }
 
-// ListPhones reads the phones of a list, ascending and distinct.
-func (db *DB) ListPhones(ctx context.Context, org leadevents.OrgID, list uint64) ([]leadevents.Phone, error) {
-	var phones []leadevents.Phone
-	p := clickhouse.Parameters{"organization": org.String(), "list": strconv.FormatUint(list, 10)}
-	err := db.stream(ctx, "send_list_phones", p, func(rows driver.Rows) error {
-		var phone uint64
-		err := rows.Scan(&phone)
-		phones = append(phones, leadevents.Phone(phone))
-		return err
-	})
-	return phones, err
-}
-
-// ListLeads counts the leads of a list that are stored.
+// ListLeads counts the leads of a list that are stored, and those that were erased since
+// it was.
 func (db *DB) ListLeads(ctx context.Context, org leadevents.OrgID, list uint64) (leads uint64, err error) {
 	p := clickhouse.Parameters{"organization": org.String(), "list": strconv.FormatUint(list, 10)}
-	row := db.conn.QueryRow(params(ctx, p), "SELECT count() FROM send_lists WHERE organization_id = {organization:UInt64} AND list = {list:UInt64}")
-	if err := row.Scan(&leads); err != nil {
-		return 0, unavailable(fmt.Errorf("count the leads of list %d: %w", list, err))
-	}
-	return leads, nil
+	err = db.stream(ctx, "send_list_count", p, func(rows driver.Rows) error { return rows.Scan(&leads) })
+	return leads, err
 }
 
 // SetLeases writes leases, in one insert, that hold for d from now on, by the

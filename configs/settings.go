@@ -43,6 +43,8 @@ type Settings struct {
 	SQL        SQL        `key:"sql"`
 	Events     Events     `key:"events"`
 	Reports    Reports    `key:"reports"`
+	Erasure    Erasure    `key:"erasure"`
+	Retention  Retention  `key:"retention"`
 	Log        Log        `key:"log"`
 }
 
@@ -344,6 +346,22 @@ type Events struct {
 	Timeout time.Duration `key:"timeout" default:"30s" range:"1s..10m"`
 	// Streams is how many exports are read at once; beyond it: 503.
 	Streams int `key:"streams" default:"4" range:"1..64"`
+}
+
+// Erasure is how long the erasure of a lead may take.
+type Erasure struct {
+	// PurgeAfter is for how long rows that nobody sees any more may lie on the disk of
+	// ClickHouse until the parts that hold them are written anew, all at once.
+	PurgeAfter time.Duration `key:"purge_after" default:"12h" range:"0s..720h"`
+	// Wait is the longest that a call with ?wait=true waits.
+	Wait time.Duration `key:"wait" default:"60s" range:"1s..1h"`
+}
+
+// Retention is how expired events are removed; for how long they are kept says each
+// organization.
+type Retention struct {
+	// Every is how often is looked for what has expired.
+	Every time.Duration `key:"every" default:"1h" range:"1s..24h"`
 }
 
 // Log is what is written to standard error.

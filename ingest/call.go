@@ -15,6 +15,7 @@ type Call struct {
 	EventType string
 	Received  int
 	Events    []leadevents.Event
+	Index     []uint32 // Index[i] is the place of Events[i] among the rows that were sent
 	Rejects   []leadevents.RowReject
 
 	KeyID          string

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"leadevents"
+	"leadevents/journal"
+	"leadevents/retention"
 )
 
 // Limits of one ingest call and of one of its rows (API.md 1).
@@ -24,6 +26,9 @@ const (
 	ReasonInvalidOccurredAt = "invalid occurredAt"
 	ReasonInvalidMetadata   = "invalid metadata"
 	ReasonMetadataTooLarge  = "metadata too large"
+	// Of rows that are right, and not taken: see refuse.go.
+	ReasonExpired = retention.ReasonExpired
+	ReasonErased  = journal.ReasonErased
 )
 
 // Reasons lists every reject reason in the order they are examined, for
@@ -32,6 +37,7 @@ func Reasons() []string {
 	return []string{
 		ReasonInvalidEvent, ReasonInvalidPhone, ReasonMissingOccurredAt,
 		ReasonInvalidOccurredAt, ReasonInvalidMetadata, ReasonMetadataTooLarge,
+		ReasonExpired, ReasonErased,
 	}
 }
 

@@ -37,6 +37,9 @@ type group struct {
 // any of them again is safe.
 func (g *group) run(ctx context.Context) error {
 	m := &g.in.metrics
+	if err := g.refuse(ctx); err != nil {
+		return err
+	}
 	g.collapse()
 
 	// 2. peek. The deadline of the whole runs from the stamp that it takes.

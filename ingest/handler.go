@@ -137,7 +137,7 @@ func asCall(c *fiber.Ctx, received *auth.ReceivedWebhook, decoded *Request) (*Ca
 	}
 	call := &Call{
 		Org: decoded.Org, EventType: decoded.EventType, Received: decoded.Received,
-		Events: decoded.Events, Rejects: decoded.Rejects,
+		Events: decoded.Events, Index: decoded.Index, Rejects: decoded.Rejects,
 		KeyID: received.Principal.KeyID, IdempotencyKey: key, DryRun: dryRun,
 	}
 	if !dryRun {

@@ -46,6 +46,10 @@ type Config struct {
 	// Silence is how long a store may say nothing, though it is asked, until its
 	// calls are refused. Default 700 ms.
 	Silence time.Duration
+	// Erased and Retention tell which events are not taken though they are right; nil:
+	// all are.
+	Erased    Erased
+	Retention Retention
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer

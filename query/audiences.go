@@ -53,6 +53,7 @@ type AudienceConfig struct {
 	InsertTimeout time.Duration      // one piece of an upload
 	FinishTimeout time.Duration      // what comes when all of an upload has arrived
 	Evaluation    time.Duration      // the longest that an evaluation reads an audience
+	Erased        Erased             // leads that no audience may have; nil: none is
 	Refused       prometheus.Counter // of audiences for which there is no room; may be nil
 	Logger        *slog.Logger
 	Metrics       prometheus.Registerer

@@ -10,6 +10,7 @@ import (
 
 	"leadevents"
 	"leadevents/audit"
+	"leadevents/journal"
 	"leadevents/query/upload"
 )
 
@@ -100,6 +101,11 @@ func (a *Audiences) drop(ctx context.Context, layer leadevents.Layer) {
 
 // stage reads all rows and stores those that are accepted.
 func (a *Audiences) stage(ctx context.Context, org leadevents.OrgID, layer leadevents.Layer, rows upload.Reader) (result Uploaded, accepted uint64, err error) {
+	erased, err := probe(ctx, a.cfg.Erased, org)
+	if err != nil {
+		return result, 0, err
+	}
+	taken := uint64(0) // back out of pieces
 	full, free := make(chan *leadevents.LeadPiece), make(chan *leadevents.LeadPiece, pieces)
 	for range pieces {
 		free <- new(leadevents.LeadPiece)
@@ -107,14 +113,24 @@ func (a *Audiences) stage(ctx context.Context, org leadevents.OrgID, layer leade
 	storing, ctx := errgroup.WithContext(ctx)
 	storing.Go(func() error {
 		for piece := range full {
-			if err := a.storePiece(ctx, org, layer, piece); err != nil {
+			// A slow client may have begun the piece long ago.
+			now, err := probe(ctx, a.cfg.Erased, org)
+			if err != nil {
 				return err
+			}
+			if now != nil {
+				taken += uint64(piece.Drop(now.Has))
+			}
+			if piece.Len() > 0 {
+				if err := a.storePiece(ctx, org, layer, piece); err != nil {
+					return err
+				}
 			}
 			free <- piece // never waits: there are no more pieces than places
 		}
 		return nil
 	})
-	err = fill(ctx, rows, &result, &accepted, full, free)
+	err = fill(ctx, rows, erased, &result, &accepted, full, free)
 	close(full)
 	// What ended the storing ended the reading too, and is the cause.
 	if stored := storing.Wait(); stored != nil {
@@ -122,11 +138,12 @@ func (a *Audiences) stage(ctx context.Context, org leadevents.OrgID, layer leade
 	} else if errors.Is(err, context.Canceled) {
 		err = leadevents.Wrap(leadevents.Unavailable, err, "the server is stopping; send the same request again")
 	}
-	return result, accepted, err
+	result.Rejected += taken
+	return result, accepted - taken, err
 }
 
 // fill reads all rows into pieces.
-func fill(ctx context.Context, rows upload.Reader, result *Uploaded, accepted *uint64, full chan<- *leadevents.LeadPiece, free <-chan *leadevents.LeadPiece) error {
+func fill(ctx context.Context, rows upload.Reader, erased *journal.Probe, result *Uploaded, accepted *uint64, full chan<- *leadevents.LeadPiece, free <-chan *leadevents.LeadPiece) error {
 	var (
 		lead  upload.Lead
 		piece *leadevents.LeadPiece
@@ -147,6 +164,9 @@ func fill(ctx context.Context, rows upload.Reader, result *Uploaded, accepted *u
 		index := result.Received
 		result.Received++
 		phone, reason := lead.Judge()
+		if reason == "" && erased.Has(phone) {
+			reason = journal.ReasonErased
+		}
 		if reason != "" {
 			if result.Rejected++; len(result.Rejects) < leadevents.MaxRejectsShown {
 				result.Rejects = append(result.Rejects, lead.Reject(int(index), reason))

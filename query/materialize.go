@@ -262,16 +262,17 @@ func (s *Sends) evaluate(ctx context.Context, j *job) (audience.Totals, error) {
 	}
 	from := j.definition.Audience
 	if j.definition.Phones != 0 {
-		if from.Phones, err = s.store.ListPhones(ctx, j.send.Org, j.definition.Phones); err != nil {
-			return audience.Totals{}, err
+		n, err := s.store.ListLeads(ctx, j.send.Org, j.definition.Phones)
+		if err == nil && n < j.definition.PhoneCount {
+			err = leadevents.Errorf(leadevents.Unavailable, "of the audience's %d phones %d are stored; define the send again", j.definition.PhoneCount, n)
 		}
-		if n := uint64(len(from.Phones)); n != j.definition.PhoneCount {
-			return audience.Totals{}, leadevents.Errorf(leadevents.Unavailable, "of the audience's %d phones %d are stored; define the send again", j.definition.PhoneCount, n)
+		if err != nil {
+			return audience.Totals{}, err
 		}
 	}
 	if j.list != nil {
 		n, err := s.store.ListLeads(ctx, j.send.Org, j.list.ID)
-		if err == nil && n != j.list.Leads {
+		if err == nil && n < j.list.Leads {
 			err = leadevents.Errorf(leadevents.Unavailable, "of the list filter's %d leads %d are stored; send the list again with another lead, and then as it is", j.list.Leads, n)
 		}
 		if err != nil {
@@ -282,6 +283,7 @@ func (s *Sends) evaluate(ctx context.Context, j *job) (audience.Totals, error) {
 	if err != nil {
 		return audience.Totals{}, err
 	}
+	leads.List = j.definition.Phones
 	e := audience.Evaluation{Leads: leads, Filters: j.definition.Filters, FireAt: j.claim.FireAt, ClockSkew: s.cfg.ClockSkew}
 	if j.list != nil {
 		e.List = &j.list.List

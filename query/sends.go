@@ -28,7 +28,7 @@ type SendStore interface {
 	AddSendEntry(ctx context.Context, org leadevents.OrgID, id string, e audience.SendEntry) error
 
 	StoreList(ctx context.Context, org leadevents.OrgID, list uint64, phones []leadevents.Phone, externalIDs []string) error
-	ListPhones(ctx context.Context, org leadevents.OrgID, list uint64) ([]leadevents.Phone, error)
+	// ListLeads is how many leads of a list are stored, or were erased since it was.
 	ListLeads(ctx context.Context, org leadevents.OrgID, list uint64) (uint64, error)
 
 	// SetLeases has leases hold for d from now on.
@@ -62,6 +62,7 @@ type SendConfig struct {
 	Wait      time.Duration // the longest that a call waits for a materialization
 	Lease     time.Duration // after how long without a sign of life a run is begun again
 	ClockSkew time.Duration // see audience.Filter.Window
+	Erased    Erased        // leads that no list may name; nil: none is
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -159,9 +160,12 @@ func (s *Sends) Progress(ctx context.Context, org leadevents.OrgID, id string, r
 // Define makes a send or changes it; created says which. The same definition
 // again changes nothing.
 func (s *Sends) Define(ctx context.Context, org leadevents.OrgID, id string, d audience.Definition) (send audience.Send, created bool, err error) {
-	phones := d.Audience.Phones
+	phones, err := withoutErased(ctx, s.cfg.Erased, org, d.Audience.Phones)
+	if err != nil {
+		return send, false, err
+	}
 	if d.Audience.Source == audience.Listed {
-		d.Audience.Phones, d.PhoneCount, d.PhonesHash = nil, uint64(len(phones)), hashOfLeads("", phones, nil)
+		d.Audience.Phones, d.PhoneCount, d.PhonesHash = nil, uint64(len(phones)), audience.HashLeads("", phones, nil)
 	}
 	err = s.change(ctx, org, id, func(ctx context.Context, log audience.SendLog) error {
 		old, exists := log.Send()
@@ -219,9 +223,12 @@ func (s *Sends) add(ctx context.Context, org leadevents.OrgID, id string, e audi
 // Filter gives a send its list filter, before or after it is defined; accepted
 // says that it was not the one already there. leads is how many it names.
 func (s *Sends) Filter(ctx context.Context, org leadevents.OrgID, id string, mode audience.Mode, l ListedLeads) (accepted bool, leads uint64, err error) {
+	if l.Phones, err = withoutErased(ctx, s.cfg.Erased, org, l.Phones); err != nil {
+		return false, 0, err
+	}
 	l.normalize()
 	leads = uint64(len(l.Phones) + len(l.ExternalIDs))
-	list := audience.ListFilter{List: audience.List{Mode: mode}, Hash: hashOfLeads(string(mode), l.Phones, l.ExternalIDs), Leads: leads}
+	list := audience.ListFilter{List: audience.List{Mode: mode}, Hash: audience.HashLeads(string(mode), l.Phones, l.ExternalIDs), Leads: leads}
 	err = s.change(ctx, org, id, func(ctx context.Context, log audience.SendLog) error {
 		send, exists := log.Send()
 		old := log.Listed()
@@ -261,6 +268,9 @@ func (s *Sends) Preview(ctx context.Context, org leadevents.OrgID, from audience
 		if fireAt, err = s.store.Clock(ctx); err != nil {
 			return audience.Totals{}, 0, err
 		}
+	}
+	if from.Phones, err = withoutErased(ctx, s.cfg.Erased, org, from.Phones); err != nil {
+		return audience.Totals{}, 0, err
 	}
 	leads, err := s.leads(ctx, org, from)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"leadevents"
+	"leadevents/query/audience"
 )
 
 // exported are n leads, some with an externalId that needs care in every format.
@@ -143,7 +144,7 @@ func TestSetsOfLeadsAreToldApart(t *testing.T) {
 	hash := func(mode string, phones []leadevents.Phone, ids ...string) [32]byte {
 		l := ListedLeads{Phones: slices.Clone(phones), ExternalIDs: slices.Clone(ids)}
 		l.normalize()
-		return hashOfLeads(mode, l.Phones, l.ExternalIDs)
+		return audience.HashLeads(mode, l.Phones, l.ExternalIDs)
 	}
 	if hash("include", []leadevents.Phone{3, 1, 3}, "b", "a", "b") != hash("include", []leadevents.Phone{1, 3}, "a", "b") {
 		t.Error("order and repetition make a difference")

@@ -74,7 +74,7 @@ func FuzzListFilterJSON(f *testing.F) {
 		slices.Reverse(backwards.ExternalIDs)
 		leads.normalize()
 		backwards.normalize()
-		if hashOfLeads(string(mode), leads.Phones, leads.ExternalIDs) != hashOfLeads(string(mode), backwards.Phones, backwards.ExternalIDs) {
+		if audience.HashLeads(string(mode), leads.Phones, leads.ExternalIDs) != audience.HashLeads(string(mode), backwards.Phones, backwards.ExternalIDs) {
 			t.Fatal("the order of leads counts")
 		}
 	})

@@ -121,7 +121,7 @@ func TestABackfillOfDecadesIsOneInsert(t *testing.T) {
 func TestWhatIsAcknowledgedAsOneIsSynced(t *testing.T) {
 	conn, database := migrated(t)
 	for _, table := range []string{
-		"organizations", "api_keys", "signing_keys", "audit_log", "organization_limits", "audience_uploads", "audience_leads", "audience_layers", "sends", "send_leases", "send_lists", "send_leads", "send_evidence",
+		"organizations", "api_keys", "signing_keys", "audit_log", "organization_limits", "audience_uploads", "audience_leads", "audience_layers", "sends", "send_leases", "send_lists", "send_leads", "send_evidence", "journal", "send_list_erasures", "data_keys", "retention",
 	} {
 		settings := one[string](t, conn, fmt.Sprintf("SELECT engine_full FROM system.tables WHERE database = '%s' AND name = '%s'", database, table))
 		for _, setting := range []string{"fsync_after_insert = 1", "fsync_part_directory = 1", "min_rows_to_fsync_after_merge = 1"} {

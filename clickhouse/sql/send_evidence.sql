@@ -5,4 +5,5 @@ WHERE organization_id = {organization:UInt64}
   AND run = {run:UInt64}
   AND filter < 255
   AND phone = {phone:UInt64}
+  AND phone NOT IN (SELECT phone FROM journal WHERE organization_id = {organization:UInt64} AND phone != 0)
 ORDER BY filter

@@ -19,7 +19,7 @@ one, and none sees another's.` + whichStores,
 		Args: subcommands,
 		RunE: help,
 	}
-	cmd.AddCommand(newOrgCreate(), newOrgList(), newOrgSetAuth(), newOrgLimits(), newOrgSQLUser())
+	cmd.AddCommand(newOrgCreate(), newOrgList(), newOrgSetAuth(), newOrgLimits(), newOrgSQLUser(), newOrgRetention())
 	return cmd
 }
 

@@ -57,7 +57,7 @@ rejected.`,
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
 		newMaterialize(), newEvents(), newReport(), newSQL(),
-		newOrg(), newKey(), newSigningKey(), newAudit(), newRotateMasterKey(),
+		newOrg(), newKey(), newSigningKey(), newAudit(), newLead(), newRotateMasterKey(),
 	)
 	root.SetHelpCommandGroupID("look")
 	return root

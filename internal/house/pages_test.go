@@ -27,7 +27,7 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 			}
 		}
 	}
-	for _, page := range []string{"README.md", "SECURITY.md", "docs/decisions.md", "docs/filters.md", "docs/events.md", "docs/sql.md", "docs/bi.md"} {
+	for _, page := range []string{"README.md", "SECURITY.md", "docs/decisions.md", "docs/filters.md", "docs/events.md", "docs/sql.md", "docs/bi.md", "docs/erase.md", "docs/retention.md"} {
 		text, err := os.ReadFile(filepath.Join(root, page))
 		if err != nil {
 			t.Fatal(err)

@@ -221,8 +221,8 @@ func (l fasthttpLogger) Printf(format string, args ...any) {
 // lingerIdle is how long a lingering connection may go without a byte.
 func (s *Server) lingerIdle() time.Duration { return min(s.cfg.LingerTimeout, 5*time.Second) }
 
-// marshal writes an answer. Stored metadata goes out as it came in, whatever JSON
+// marshal writes an answer: the same one for the same question, to the byte. Stored metadata goes out as it came in, whatever JSON
 // allows in it: names that stand twice, and escaped halves of surrogate pairs.
 func marshal(v any) ([]byte, error) {
-	return json.Marshal(v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
+	return json.Marshal(v, json.Deterministic(true), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
 }

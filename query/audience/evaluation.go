@@ -25,6 +25,7 @@ type Leads struct {
 	// one's externalId counts. None is an audience without a lead.
 	Layers    []leadevents.Layer
 	Phones    []leadevents.Phone // of Listed; none is no lead
+	List      uint64             // of Listed, where a stored list holds its phones instead
 	EventType string             // of EverHad
 }
 

@@ -16,16 +16,21 @@ import (
 // do, whether a server runs or not: servers follow the store. A store that does
 // not answer, or has other tables than this binary's, is an error that says what
 // to do, before do is called.
-func Administer(ctx context.Context, s configs.Settings, log *slog.Logger, do func(*auth.Directory) error) (err error) {
+func Administer(ctx context.Context, s configs.Settings, log *slog.Logger, do func(*auth.Directory) error) error {
+	return withCredentials(ctx, s, log, func(c *Credentials) error { return do(c.Directory) })
+}
+
+// withCredentials is Administer of what needs more than the directory.
+func withCredentials(ctx context.Context, s configs.Settings, log *slog.Logger, do func(*Credentials) error) (err error) {
 	if err := requireTables(ctx, s); err != nil {
 		return err
 	}
-	credentials, err := OpenCredentials(s, log)
+	c, err := OpenCredentials(s, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, credentials.Close()) }()
-	return do(credentials.Directory)
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return do(c)
 }
 
 // errSilent is a ClickHouse that does not answer at all, where one that answers

@@ -12,6 +12,8 @@ import (
 
 	"leadevents/auth"
 	"leadevents/clickhouse/embedded"
+	"leadevents/journal"
+	"leadevents/retention"
 )
 
 var grantLine = regexp.MustCompile(`(?m)^(GRANT .*) TO leadevents_server( WITH GRANT OPTION)?;$`)
@@ -46,6 +48,7 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	s.ClickHouse.Addrs, s.ClickHouse.Database, s.ClickHouse.User, s.ClickHouse.Password = []string{e.Native}, "leadevents", e.User, auth.NewSecret(e.Password)
 	s.ClickHouse.HTTPAddrs, s.SQL.UserPool = []string{e.HTTP}, 2
 	prove(t, &s, from)
+	hasten(&s)
 	s.ClickHouse.User, s.ClickHouse.Password = "leadevents_server", auth.NewSecret("pw-4b7e19c2d0f3")
 	administer(t, s, func(d *auth.Directory) error { // a command
 		_, err := d.CreateKey(t.Context(), keyOrg, auth.KeyRequest{Name: "by the server's user"})
@@ -68,6 +71,7 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	}{
 		{"DELETE", "/api/v1/audiences/others", "", 204},
 		{"PUT", "/api/v1/audiences/customers/leads", `{"leads":[{"phoneE164":"+15551234567"}]}`, 200},
+		{"PUT", "/api/v1/settings/retention", `{"days":1,"eventTypes":[]}`, 200},
 		{"GET", "/readyz", "", 200},
 		{"POST", "/api/v1/sql", `{"query":"SELECT count() FROM events"}`, 200},
 	} {
@@ -75,7 +79,23 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 			t.Errorf("%s %s: %d %s", act.method, act.path, a.status, a.body)
 		}
 	}
+	// An erasure, and a sweep of what has expired; from the disk both are taken below.
+	path := "/api/v1/leads/12025550101"
+	if shown := from.erasure("DELETE", path, 200); shown.Erased[journal.Events] == 0 || shown.Erased[journal.SendRows] == 0 {
+		t.Errorf("%+v", shown)
+	}
+	eventually(t, "the erasure is verified", func() bool { return from.erasure("GET", path+"/erasure", 200).Verified })
 	stop()
+	err = KeepEvents(t.Context(), s, quiet(), keyOrg, func(k *retention.Keeper) error {
+		removed, err := k.Sweep(t.Context())
+		if removed == 0 {
+			t.Error("nothing had expired")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 	if broken := brokenOf(Check(t.Context(), s)); len(broken) > 0 {
 		t.Errorf("check: %+v", broken)
 	}
@@ -98,6 +118,9 @@ func TestTheGrantsOfThisPageAreEnough(t *testing.T) {
 	}
 	if _, err := db.MergeStates(t.Context()); err != nil {
 		t.Errorf("merge states: %v", err)
+	}
+	if err := db.Purge(t.Context()); err != nil {
+		t.Errorf("write parts anew: %v", err)
 	}
 	conn := connectAs(t, e.Native, "leadevents_server", "pw-4b7e19c2d0f3")
 	if err := conn.Exec(t.Context(), "KILL QUERY WHERE query_id = 'one of ours' SYNC FORMAT Null"); err != nil {

@@ -28,6 +28,9 @@ type attempt struct {
 const (
 	theirPhone   = "12025550101"
 	nobodysPhone = "12025550199"
+
+	theirOtherPhone   = "12025550102"
+	nobodysOtherPhone = "12025550198"
 )
 
 // attempts stand in the order in which they are sent: what asks first, then what
@@ -140,6 +143,17 @@ var attempts = []attempt{
 	{method: "POST", path: "/api/v1/audiences/{audienceId}/leads", send: "/api/v1/audiences/{id}/leads", body: `{"leads":[{"phoneE164":"+12025550101","externalId":"crm-theirs"}]}`, theirs: "private", nobody: "notheir", want: 200},
 	{method: "POST", path: "/api/v1/filters/preview", body: `{"audience":{"audienceId":"{id}"},"eventFilters":[],"fireAt":"2026-06-01T00:00:00Z"}`, theirs: "private", nobody: "notheir", want: 200},
 	{method: "DELETE", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/{id}", theirs: "private", nobody: "notheir", want: 204},
+
+	// Who is erased is each organization's own affair: what is theirs stays, and whether
+	// they have it does not show.
+	{method: "GET", path: retentionPath, want: 200},
+	{method: "PUT", path: retentionPath, body: `{"days":36500,"eventTypes":[{"eventType":"{id}","days":36500}]}`, theirs: "only_theirs", nobody: "nobodys_typ", want: 200},
+	{method: "GET", path: leadPath + "/erasure", send: "/api/v1/leads/{id}/erasure", theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 404},
+	{method: "POST", path: leadPath + "/allow", send: "/api/v1/leads/{id}/allow", theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 404},
+	{method: "DELETE", path: leadPath, send: "/api/v1/leads/{id}", query: "wait=true", theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 200},
+	{method: "GET", path: leadPath + "/erasure", send: "/api/v1/leads/{id}/erasure", theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 200},
+	{method: "POST", path: leadPath + "/allow", send: "/api/v1/leads/{id}/allow", theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 409},
+	{method: "POST", path: ingestPath, body: `{"organizationId":45,"eventType":"webinar_joined","events":[{"phoneE164":"+{id}","occurredAt":"2026-05-02T18:34:00Z"}]}`, theirs: theirOtherPhone, nobody: nobodysOtherPhone, want: 200},
 }
 
 // harmless are parameters that name nothing which anybody has.

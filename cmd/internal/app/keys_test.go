@@ -20,6 +20,8 @@ const (
 	signingPath       = "/api/v1/signing-keys"
 	auditPath         = "/api/v1/audit"
 	eventsPath        = "/api/v1/events"
+	leadPath          = "/api/v1/leads/{phone}"
+	retentionPath     = "/api/v1/settings/retention"
 )
 
 // administered is whatever an answer of administration has.

@@ -94,6 +94,12 @@ var matrix = []entry{
 	{method: "PUT", path: organizationsPath + "/{organizationId}/limits", send: organizationsPath + "/42/limits", guard: operator, body: `{}`, own: "401 unauthenticated", stranger: "401 unauthenticated"},
 	{method: "GET", path: limitsPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 
+	{method: "GET", path: retentionPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
+	{method: "PUT", path: retentionPath, guard: scoped, lacking: "narrow", body: `{"days":36500,"eventTypes":[]}`, own: "200", stranger: "200"},
+	{method: "DELETE", path: leadPath, send: "/api/v1/leads/15551234599", guard: scoped, lacking: "narrow", query: "wait=true", own: "200", stranger: "200"},
+	{method: "GET", path: leadPath + "/erasure", send: "/api/v1/leads/15551234599/erasure", guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
+	{method: "POST", path: leadPath + "/allow", send: "/api/v1/leads/15551234599/allow", guard: scoped, lacking: "narrow", own: "409 conflict", stranger: "409 conflict"},
+
 	{method: "GET", path: webhooksPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "PUT", path: webhooksPath, guard: scoped, lacking: "narrow", body: `{"authMode":"api_key"}`, own: "200", stranger: "200"},
 	{method: "GET", path: keysPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},

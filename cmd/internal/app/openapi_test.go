@@ -218,7 +218,8 @@ var (
 )
 
 // made are the fields that no page can know.
-var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor", "elapsed", "rows_read", "bytes_read", "ingestedAt"}
+var made = []string{"batchId", "requestId", "materializedAt", "asOf", "id", "key", "prefix", "secret", "createdAt", "revokedAt", "lastUsedAt", "uses", "at", "objectId", "nextCursor", "elapsed", "rows_read", "bytes_read", "ingestedAt",
+	"requestedAt", "erasedAt", "verifiedAt", "goneFromDiskAt", "goneFromDiskBy", "allowedAt"}
 
 // comparable is an answer without what no page can know: ids that are made.
 func comparable(t *testing.T, value any) any {

@@ -18,7 +18,9 @@ import (
 	"leadevents/ingest"
 	"leadevents/ingest/ledger"
 	"leadevents/internal/httpserver"
+	"leadevents/journal"
 	"leadevents/query"
+	"leadevents/retention"
 )
 
 // How long parts other than HTTP may take to stop. They are bounded by deadlines
@@ -29,6 +31,7 @@ const (
 	stopAudiences   = 10 * time.Second // a sweep under way is given up
 	stopSends       = 10 * time.Second // running queries are cancelled, leases given up
 	stopSQL         = 10 * time.Second // entries of the audit log are written
+	stopErasures    = 10 * time.Second // a mutation under way goes on in ClickHouse
 	stopEngine      = 30 * time.Second // running queries are cancelled, tables closed
 	stopRedis       = 30 * time.Second // the append-only file is written out
 )
@@ -40,6 +43,8 @@ type server struct {
 	ledger      *ledger.Ledger
 	ingester    *ingest.Ingester
 	credentials *Credentials
+	leads       *journal.Leads
+	retention   *retention.Keeper
 	operator    auth.OperatorToken
 	audiences   *query.Audiences
 	sends       *query.Sends
@@ -118,6 +123,8 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	}
 	srv.operator = auth.NewOperatorToken(s.OperatorToken)
 	g.addCloser("credentials' connections", srv.credentials.Close)
+	erased := openErased(s, srv.credentials)
+	srv.retention = openRetention(s, srv.credentials, srv.db, srv.ledger, log, reg)
 	g.run("credentials", stopCredentials, srv.credentials.Run)
 	g.run("announcements of credentials", stopHints, srv.credentials.Follow)
 
@@ -129,8 +136,8 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		GroupRows: s.Ingest.GroupRows, GroupBytes: int(s.Ingest.GroupBytes), GroupAge: s.Ingest.GroupAge,
 		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue, PartsPerSecond: s.Ingest.MaxPartsPerSecond,
 		InsertTimeout: s.ClickHouse.InsertTimeout, PeekTimeout: s.Ingest.PeekTimeout,
-		Silence: s.Ingest.StoreSilence,
-		Logger:  log, Metrics: reg, Now: time.Now,
+		Silence: s.Ingest.StoreSilence, Erased: erased, Retention: srv.retention,
+		Logger: log, Metrics: reg, Now: time.Now,
 	}, srv.db, srv.ledger)
 	g.add("ingester", s.HTTP.ShutdownTimeout, srv.ingester.Close)
 
@@ -138,6 +145,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv.audiences = query.NewAudiences(query.AudienceConfig{
 		MaxUploads: s.Audiences.MaxUploads, InsertTimeout: s.ClickHouse.InsertTimeout, FinishTimeout: s.Audiences.FinishTimeout,
 		Evaluation: max(s.Filters.MaterializeTimeout, s.Filters.PreviewTimeout),
+		Erased:     erased,
 		Refused:    limiter.Refusals(leadevents.StoredAudiences),
 		Logger:     log, Metrics: reg,
 	}, srv.db, srv.ledger)
@@ -146,7 +154,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	// another process or the next start.
 	srv.sends = query.NewSends(query.SendConfig{
 		Workers: s.Sends.Workers, Queue: s.Sends.Queue, Streams: s.Sends.Streams,
-		Wait: s.Sends.Wait, Lease: s.Sends.Lease, ClockSkew: s.Filters.ClockSkew,
+		Wait: s.Sends.Wait, Lease: s.Sends.Lease, ClockSkew: s.Filters.ClockSkew, Erased: erased,
 		Logger: log, Metrics: reg,
 	}, srv.db, srv.ledger)
 	g.run("sends", stopSends, srv.sends.Run)
@@ -158,6 +166,12 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	g.add("sql", stopSQL, srv.sql.Settle)
 
 	srv.events = query.NewEvents(query.EventsConfig{Streams: s.Events.Streams, Logger: log}, srv.db)
+
+	// What is erased then is gone on with by another process or the next start; so is what
+	// has expired.
+	srv.leads = openLeads(s, srv.credentials, srv.db, srv.ledger, erased, log, reg)
+	g.run("erasures", stopErasures, srv.leads.Run)
+	g.run("retention", stopErasures, srv.retention.Run)
 
 	certificate, err := openCertificate(g, s.HTTP, log)
 	if err != nil {
@@ -212,6 +226,8 @@ func (srv *server) route() {
 	query.NewReportHandler(srv.db, srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
+	journal.NewHandler(srv.leads, srv.credentials.Directory).Register(app)
+	retention.NewHandler(srv.retention, srv.credentials.Directory).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
 	query.NewSQLHandler(srv.sql, srv.credentials.Directory).Register(app)
 }

@@ -157,13 +157,13 @@ func startServe(t *testing.T, s configs.Settings, log *logOf) (base string, stop
 		}
 		return base != ""
 	})
-	return base, func() {
+	return base, sync.OnceFunc(func() { // a test may stop it early, and leave it to its end
 		t.Helper()
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("stop: %v", err)
 		}
-	}
+	})
 }
 
 func TestAServerWithoutStoresStartsAndSaysSo(t *testing.T) {

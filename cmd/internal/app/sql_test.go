@@ -58,6 +58,7 @@ func TestSQLInEveryFormat(t *testing.T) {
 // Duplicates beneath are not seen, and a count is of events.
 func TestSQLSeesEachEventOnce(t *testing.T) {
 	w := newSQLWorld(t)
+	w.root("SYSTEM STOP MERGES lead_events")
 	for range 3 {
 		w.root("INSERT INTO lead_events SELECT * FROM lead_events")
 	}

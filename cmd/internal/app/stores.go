@@ -219,6 +219,9 @@ type Credentials struct {
 	*auth.Directory
 	db            *clickhouse.DB
 	announcements *notify.Channel
+	// heard is who else hears of changes: what is refused on the ground of settings is
+	// followed as credentials are.
+	heard []func()
 }
 
 // Close closes the connections.
@@ -227,7 +230,12 @@ func (c *Credentials) Close() error { return errors.Join(c.announcements.Close()
 // Follow hears of changes by others, until ctx ends; the directory's Run finds them
 // without it too, only later.
 func (c *Credentials) Follow(ctx context.Context) error {
-	return c.announcements.Follow(ctx, c.Notify)
+	return c.announcements.Follow(ctx, func() {
+		c.Notify()
+		for _, hear := range c.heard {
+			hear()
+		}
+	})
 }
 
 // notifyConfig is how changes of credentials are announced.
@@ -285,5 +293,5 @@ func openCredentials(s configs.Settings, d dialers, limiter *limits.Limiter, log
 	if err != nil {
 		return nil, errors.Join(err, announcements.Close(), db.Close())
 	}
-	return &Credentials{directory, db, announcements}, nil
+	return &Credentials{Directory: directory, db: db, announcements: announcements}, nil
 }

@@ -24,6 +24,7 @@ type Memory struct {
 	signs  map[id]auth.SigningKey
 	limits map[limit]auth.OrganizationLimit
 	uses   map[id]auth.Use
+	data   map[string]auth.DataKey
 	counts map[string]int
 	audit  []audit.Entry
 }
@@ -45,6 +46,7 @@ func NewMemory() *Memory {
 	return &Memory{
 		orgs: map[[2]uint64]auth.Organization{}, keys: map[id]auth.APIKey{},
 		signs: map[id]auth.SigningKey{}, limits: map[limit]auth.OrganizationLimit{}, uses: map[id]auth.Use{}, counts: map[string]int{},
+		data: map[string]auth.DataKey{},
 	}
 }
 
@@ -184,6 +186,29 @@ func (m *Memory) PutLimits(ctx context.Context, limits []auth.OrganizationLimit)
 		if at := (limit{l.Org, l.Limit}); l.Version >= m.limits[at].Version {
 			m.limits[at] = l
 		}
+	}
+	return nil
+}
+
+// DataKeys reads the server's own keys.
+func (m *Memory) DataKeys(ctx context.Context) ([]auth.DataKey, error) {
+	leave, err := m.enter(ctx, "DataKeys")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return slices.Collect(maps.Values(m.data)), nil
+}
+
+// PutDataKey writes one of them.
+func (m *Memory) PutDataKey(ctx context.Context, k auth.DataKey) error {
+	leave, err := m.enter(ctx, "PutDataKey")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if k.Version >= m.data[k.ID].Version {
+		m.data[k.ID] = k
 	}
 	return nil
 }

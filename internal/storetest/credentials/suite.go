@@ -119,6 +119,32 @@ func Run(t *testing.T, open func(t *testing.T) auth.Store) {
 		}
 	})
 
+	t.Run("of a data key the higher version holds, and requests are not judged by it", func(t *testing.T) {
+		s := open(t)
+		before := stamp(t, s)
+		old := auth.DataKey{ID: "DataKey001", Sealed: "c2VhbGVk", MasterKeyID: "0f", CreatedAt: made, Version: 1}
+		anew := old
+		anew.Sealed, anew.MasterKeyID, anew.Version = "YW5ldw==", "1e", 2
+		other := auth.DataKey{ID: "DataKey002", Sealed: "b3RoZXI=", MasterKeyID: "0f", CreatedAt: made.Add(time.Hour), Version: 1}
+		for _, k := range []auth.DataKey{anew, other, old} {
+			if err := s.PutDataKey(t.Context(), k); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.DataKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(got, func(a, b auth.DataKey) int { return cmp.Compare(a.ID, b.ID) })
+		if diff := gocmp.Diff([]auth.DataKey{anew, other}, got); diff != "" {
+			t.Error(diff)
+		}
+		if stamp(t, s) != before {
+			t.Error("a data key changed the stamp")
+		}
+		same(t, all(t, s), auth.Records{})
+	})
+
 	t.Run("uses add up and the last one stays", func(t *testing.T) {
 		s := open(t)
 		later := made.Add(time.Hour)
