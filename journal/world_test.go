@@ -155,13 +155,6 @@ func (w *world) until(p *process, what string, ok func(journal.Status) bool) (s 
 
 func verified(s journal.Status) bool { return s.VerifiedAt != 0 }
 
-func (w *world) exec(sql string) {
-	w.t.Helper()
-	if err := w.db.Conn().Exec(w.t.Context(), sql); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
 func (w *world) number(sql string) (n uint64) {
 	w.t.Helper()
 	if err := w.db.Conn().QueryRow(w.t.Context(), sql).Scan(&n); err != nil {
