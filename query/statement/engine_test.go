@@ -5,9 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"leadevents"
 	"leadevents/internal/storetest"
 )
 
@@ -135,6 +139,72 @@ func FuzzTheEngineCutsAlike(f *testing.F) {
 		e := engine{e.ClickHouseStore, t}
 		e.cutsAlike(t, "SELECT "+whole)
 	})
+}
+
+// zoneNamed may be about time: such functions are tried with more arguments.
+var zoneNamed = regexp.MustCompile(`(?i)date|time|day|week|month|year|hour|minute|second|quarter|now|trunc|bin|bucket|interval|age`)
+
+// Wherever the engine takes a computed text for a time zone, the judge does not. Each
+// function that is allowed is tried with one, at each place, beside arguments of the
+// types that such functions have.
+func TestEveryTimeZoneIsWrittenOut(t *testing.T) {
+	e := newEngine(t)
+	const zone = "concat('Nowhere', '/Nix')"
+	beside := []string{"now()", "1", "'day'", "INTERVAL 1 DAY"}
+	names := make(chan string)
+	var found atomic.Int64
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for name := range names {
+				most := 2
+				if zoneNamed.MatchString(name) {
+					most = 3
+				}
+				if regexp.MustCompile(`(?i)diff|interval|bin|bucket|default`).MatchString(name) {
+					most = 4
+				}
+				for count := 1; count <= most; count++ {
+					for place := range count {
+						e.tryZone(name, zone, place, make([]string, 0, count), count, beside, &found)
+					}
+				}
+			}
+		})
+	}
+	for _, name := range functions().names {
+		names <- name
+	}
+	close(names)
+	asking.Wait()
+	if found.Load() < 170 {
+		t.Errorf("only %d functions and places take a time zone: are they tried as they should be?", found.Load())
+	}
+}
+
+// tryZone calls name with a computed zone at place and everything else beside it, until
+// one call reads the zone; that the judge must refuse.
+func (e engine) tryZone(name, zone string, place int, given []string, count int, beside []string, found *atomic.Int64) bool {
+	if len(given) == count {
+		whole := "SELECT " + name + "(" + strings.Join(given, ", ") + ")"
+		if _, body := e.ask(whole, whole); !strings.Contains(body, "Cannot load time zone Nowhere") {
+			return false
+		}
+		found.Add(1)
+		if err := e.verdict(whole); leadevents.KindOf(err) != leadevents.InvalidQuery {
+			e.t.Errorf("%s: %v", whole, err)
+		}
+		return true
+	}
+	if len(given) == place {
+		return e.tryZone(name, zone, place, append(given, zone), count, beside, found)
+	}
+	for _, other := range beside {
+		if e.tryZone(name, zone, place, append(given, other), count, beside, found) {
+			return true
+		}
+	}
+	return false
 }
 
 // Every function of the engine is in functions.txt, allowed or refused, and none twice.

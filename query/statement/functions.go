@@ -2,6 +2,7 @@ package statement
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -16,12 +17,13 @@ type functionSet struct {
 	refused    map[string]bool
 	names      []string // the allowed ones, as ClickHouse writes them
 	aggregates []string
+	zones      map[string][]int // at which places a function takes a time zone
 }
 
 var functions = sync.OnceValue(func() functionSet { return readFunctions(functionsText) })
 
 func readFunctions(list string) functionSet {
-	set := functionSet{allowed: map[string]bool{}, refused: map[string]bool{}}
+	set := functionSet{allowed: map[string]bool{}, refused: map[string]bool{}, zones: map[string][]int{}}
 	for line := range strings.Lines(list) {
 		mark, names, _ := strings.Cut(line, " ")
 		for _, name := range strings.Fields(names) {
@@ -32,6 +34,10 @@ func readFunctions(list string) functionSet {
 				set.allowed[strings.ToLower(name)], set.aggregates = true, append(set.aggregates, name)
 			case "-":
 				set.refused[strings.ToLower(name)] = true
+			default:
+				if place, err := strconv.Atoi(strings.TrimPrefix(mark, "z")); err == nil {
+					set.zones[strings.ToLower(name)] = append(set.zones[strings.ToLower(name)], place)
+				}
 			}
 		}
 	}

@@ -122,6 +122,9 @@ func (j judge) identifier(n *node) error {
 		return j.refuse(databaseColumn, "%s cannot be read: it is the server's", databaseColumn)
 	}
 	lower := strings.ToLower(name)
+	if anyZone[lower] {
+		return j.refuse(name, "%s needs its arguments: write x -> %s(x)", name, name)
+	}
 	if functions().refused[lower] || j.unknown[lower] {
 		return j.refuse(name, "%s is the name of a function that is not allowed: columns need another name", name)
 	}
@@ -144,10 +147,13 @@ func (j judge) function(n, above *node) error {
 	if !functions().allows(name) {
 		return j.refuse(name, "the function %s is not allowed or does not exist; GET /api/v1/sql/schema lists those that are", name)
 	}
+	if err := j.zone(n); err != nil {
+		return err
+	}
 	switch lower := strings.ToLower(name); {
 	case sets[lower]:
 		return j.set(n)
-	case strings.HasSuffix(lower, "cast"), strings.HasPrefix(lower, "accuratecast"):
+	case strings.HasSuffix(lower, "cast"), strings.HasPrefix(lower, "accuratecast"), lower == "dynamicelement", lower == "variantelement":
 		return j.typed(n, 1)
 	case lower == "jsonextract", lower == "jsonextractcaseinsensitive", strings.HasPrefix(lower, "jsonextractkeysandvalues"):
 		return j.typed(n, len(n.arguments())-1)
@@ -193,6 +199,38 @@ func (j judge) typed(n *node, place int) error {
 	}
 	if arguments[place].kind != "Literal" {
 		return j.refuse(n.word(), "%s needs its type written out", n.word())
+	}
+	if strings.Contains(arguments[place].name, `\\`) { // f\x69le: to whoever reads the type
+		return j.refuse(n.word(), "%s cannot have a backslash in its type", n.word())
+	}
+	return nil
+}
+
+// anyZone are the functions that take a zone from any column, not from a constant alone;
+// so they may not be called by their names (arrayMap(toString, …, zones)).
+var anyZone = map[string]bool{
+	"tostring": true, "formatdatetime": true, "date_format": true, "formatdatetimeinjodasyntax": true,
+	"fromunixtimestamp": true, "from_unixtime": true, "fromunixtimestampinjodasyntax": true,
+}
+
+// origins are functions whose third argument is a time zone, or, before one, a moment.
+var origins = map[string]bool{"tostartofinterval": true, "date_bin": true, "time_bucket": true}
+
+// zone asks that a time zone stands there as it is, for it to be seen which. (A parameter
+// is a literal in the tree.)
+func (j judge) zone(n *node) error {
+	name, arguments := strings.ToLower(n.word()), n.arguments()
+	for _, place := range functions().zones[name] {
+		if place >= len(arguments) || arguments[place].kind == "Literal" {
+			continue
+		}
+		if origins[name] && place == 2 {
+			if len(arguments) > 3 {
+				continue
+			}
+			return j.refuse(n.word(), "%s needs its time zone written out, behind an origin too: %s(x, interval, origin, 'UTC')", n.word(), n.word())
+		}
+		return j.refuse(n.word(), "%s needs its time zone written out, as text or as a parameter", n.word())
 	}
 	return nil
 }

@@ -159,6 +159,7 @@ func TestTheJudgeAndTheEngine(t *testing.T) {
 		"SELECT toStartOfInterval(a, INTERVAL 5 MINUTE) AS t, quantilesExactIf(0.5, 0.9)(b, c) FROM events GROUP BY GROUPING SETS ((t), ())", "SELECT windowFunnel(3600)(a, b = 'x', b = 'y'), retention(b = 'x', b = 'y') FROM events",
 		"SELECT a FROM t ORDER BY a WITH FILL FROM 1 TO 10 STEP 2 INTERPOLATE (b AS b + 1)", "SELECT COLUMNS('a'), t.COLUMNS(b) FROM t", "SELECT * FROM t WHERE a IN (1, 2) AND (b, c) NOT IN (SELECT 1, 2) AND d GLOBAL IN u",
 		"SELECT number FROM numbers(10) WHERE number % 2", "SELECT * FROM values('a UInt8', 1, 2)", "SELECT max(a) AS version FROM t",
+		"SELECT toTimeZone(a, 'UTC' AS z), a AT TIME ZONE 'Europe/Berlin', toStartOfInterval(a, INTERVAL 1 DAY, toDateTime('2026-01-01'), 'UTC'), addDays(a, -b), arrayMap(x -> toString(x), [1]), toHour(a) AS hour, date_trunc('day', a) AS day FROM t",
 	} {
 		if err := e.verdict(whole); err != nil {
 			t.Errorf("%s\n%v", whole, err)
@@ -166,7 +167,13 @@ func TestTheJudgeAndTheEngine(t *testing.T) {
 	}
 	for _, whole := range []string{
 		"SELECT file('x')", "SELECT arrayMap(file, ['x'])", "SELECT * APPLY(sum) FROM t", "SELECT * FROM t SAMPLE 0.1", "SELECT * FROM view(SELECT 1)", "SELECT * FROM a.b",
-		"SELECT a IN b.c FROM t", "SELECT a IN numbers(3)", "SELECT * FROM t STREAM", "SELECT CAST(a, b) FROM t", "SELECT 1 FORMAT CSV", "SELECT toDateTime(0, 'file:/x')", "SELECT toDateTime(0, 'f\\x69le:/x')", "SELECT CAST(0, 'DateTime(\\'file:/x\\')')", "SELECT a::DateTime('file:/x') FROM t", "SELECT toDateTime(0, ['file:/x'][1])", "SELECT {a:DateTime('file:/x')}", "SELECT {a:DateTime('f\\x69le:/x')}", "SELECT _database FROM t", "SELECT u._database FROM t AS u", "SELECT version FROM (SELECT 1 AS version)", "SELECT * FROM (EXPLAIN SELECT 1)",
+		"SELECT a IN b.c FROM t", "SELECT a IN numbers(3)", "SELECT * FROM t STREAM", "SELECT CAST(a, b) FROM t", "SELECT 1 FORMAT CSV", "SELECT toDateTime(0, 'file:/x')", "SELECT toDateTime(0, 'f\\x69le:/x')", "SELECT CAST(0, 'DateTime(\\'file:/x\\')')", "SELECT a::DateTime('file:/x') FROM t", "SELECT toDateTime(0, ['file:/x'][1])", "SELECT {a:DateTime('file:/x')}", "SELECT {a:DateTime('f\\x69le:/x')}",
+		"SELECT toDateTime(0, concat('fi', 'le:/x'))", "WITH concat('fi', 'le:/x') AS z SELECT toTimeZone(a, z) FROM t", "SELECT toTimeZone(a, (SELECT max(b) FROM t)) FROM t", "SELECT a AT TIME ZONE b FROM t",
+		"SELECT arrayMap(toString, [a], ['f' || 'ile:/x']) FROM t", "SELECT arrayMap((x, z) -> toString(x, z), [a], [b]) FROM t", "SELECT toStartOfInterval(a, INTERVAL 1 DAY, b) FROM t", "SELECT toStartOfInterval(a, INTERVAL 1 DAY, b, c) FROM t",
+		"SELECT CAST(0, 'DateTime(\\'f\\\\x69le:/x\\')')", "SELECT JSONExtract(m, 'a', 'DateTime(\\'f\\\\x69le:/x\\')') FROM t", "SELECT dynamicElement(a, b) FROM t", "SELECT variantElement(a, 'DateTime(\\'f\\\\x69le:/x\\')') FROM t",
+		"SELECT * FROM values('a DateTime(\\'f\\\\x69le:/x\\')', 1)", "SELECT parseDateTimeInJodaSyntax(a, 'yyyy zzz') FROM t", "SELECT makeDateTime(1, 1, 1, 1, 1, 1, lower('U')), makeDateTime64(1, 1, 1, 1, 1, 1, 1, 1, lower('U'))",
+		"SELECT snowflakeIDToDateTime(a, 0, lower('U')) FROM t", "SELECT now(lower('U'))",
+		"SELECT _database FROM t", "SELECT u._database FROM t AS u", "SELECT version FROM (SELECT 1 AS version)", "SELECT * FROM (EXPLAIN SELECT 1)",
 	} {
 		if err := e.verdict(whole); leadevents.KindOf(err) != leadevents.InvalidQuery {
 			t.Errorf("%s\n%v", whole, err)
