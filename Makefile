@@ -87,7 +87,7 @@ bench: build redis ## the benchmarks beside their floors, on this machine
 
 # One by name, as comments cite them: make bench-ledger BENCH=--record; what each
 # shows and how long it takes: bench/README.md
-BENCHMARKS = bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query bench-query-sql
+BENCHMARKS = bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query
 .PHONY: $(BENCHMARKS)
 $(BENCHMARKS): build redis
 	go run ./bench $(@:bench-%=%) $(BENCH)

@@ -29,7 +29,7 @@ func newQuery(wrap wrapper) *cobra.Command {
 	var b queryBench
 	cmd := &cobra.Command{
 		Use:   "query",
-		Short: "what analysts ask: reports over de-duplicated rows beside the same over raw rows, timelines, exports, SQL",
+		Short: "what analysts ask: reports beside the same over raw rows, catalog, timelines, exports, SQL",
 		Args:  cobra.NoArgs,
 		RunE:  wrap(func(ctx context.Context, r *report) error { return b.run(ctx, r) }),
 	}
@@ -75,7 +75,7 @@ type queryData struct {
 type queryPart func(ctx context.Context, w *queryWorld) error
 
 // queryParts are measured in this order.
-var queryParts = []queryPart{benchQueryReports}
+var queryParts = []queryPart{benchQueryReports, benchQueryEvents, benchQuerySQL}
 
 func (b *queryBench) run(ctx context.Context, r *report) (err error) {
 	w := &queryWorld{report: r, rounds: b.rounds, events: b.events, leads: b.leads, now: leadevents.MillisOf(time.Now())}

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"leadevents"
+	"leadevents/clickhouse/embedded"
 )
 
 // eventsBench measures what analysts read of events: the catalog, pages, one lead's
@@ -27,6 +28,13 @@ type eventsBench struct {
 	// credentials: what it writes there is the floor.
 	clickHouse url.URL
 }
+
+const (
+	goalCatalog  = 100 * time.Millisecond
+	goalTimeline = 100 * time.Millisecond
+	goalExport   = 1e6 // rows a second to Parquet, or
+	goalOfFloor  = 0.5 // of the rate at which ClickHouse itself writes Parquet over HTTP
+)
 
 // timelineLeads are looked up one after the other, drawn by their events: who has more is
 // looked up more often.
@@ -68,7 +76,22 @@ func (b eventsBench) run(ctx context.Context) error {
 		rows = append(rows, []string{c.name, samples[c.name].String()})
 	}
 	b.report.table([]string{"read", "ms"}, rows)
+	b.report.goal("catalog, while nothing new comes", samples["catalog, again"].median(), goalCatalog, 0)
+	b.report.goal("one lead's timeline", samples[timelines.name].median(), goalTimeline, 0)
 	return b.exports(ctx)
+}
+
+// httpOf is ClickHouse's own HTTP interface.
+func httpOf(e embedded.Endpoint, database string) url.URL {
+	return url.URL{
+		Scheme: "http", Host: e.HTTP, Path: "/", User: url.UserPassword(e.User, e.Password),
+		RawQuery: url.Values{"database": {database}}.Encode(),
+	}
+}
+
+// benchQueryEvents is the part of `query` about events themselves.
+func benchQueryEvents(ctx context.Context, w *queryWorld) error {
+	return eventsBench{w.report, w.rounds, queryOrg, w.conn, w.server, httpOf(w.stand.engine.Endpoint(), queryDatabase)}.run(ctx)
 }
 
 func once(name string, run func(context.Context) error) contestant {
@@ -98,6 +121,8 @@ func (b eventsBench) leads(ctx context.Context) ([]string, error) {
 	return phones, rows.Err()
 }
 
+const parquetExport = "export, newest first, Parquet"
+
 // exports reads everything as Parquet, once each: it takes a minute for 100 million.
 func (b eventsBench) exports(ctx context.Context) error {
 	var events uint64
@@ -107,14 +132,14 @@ func (b eventsBench) exports(ctx context.Context) error {
 	shaped := "SELECT concat('+', toString(phone)) AS phoneE164, event_type AS eventType, occurred_at AS occurredAt, metadata, ingested_at AS ingestedAt, toString(batch_id) AS batchId FROM lead_events FINAL WHERE organization_id = " + b.org.String() + " FORMAT Parquet"
 	bare := "SELECT * FROM lead_events WHERE organization_id = " + b.org.String() + " FORMAT Parquet"
 	var rows [][]string
-	var floor time.Duration
+	var floor, parquet time.Duration
 	for _, c := range []struct {
 		name string
 		read func(context.Context) (int64, error)
 	}{
 		{"ClickHouse over HTTP, raw rows in no order, Parquet", func(ctx context.Context) (int64, error) { return b.floor(ctx, bare) }},
 		{"ClickHouse over HTTP, FINAL, the same columns, Parquet", func(ctx context.Context) (int64, error) { return b.floor(ctx, shaped) }},
-		{"export, newest first, Parquet", b.export("parquet")},
+		{parquetExport, b.export("parquet")},
 		{"export, newest first, CSV", b.export("csv")},
 		{"export, newest first, NDJSON", b.export("ndjson")},
 	} {
@@ -124,13 +149,19 @@ func (b eventsBench) exports(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		took := time.Since(began)
-		if floor == 0 {
+		switch {
+		case floor == 0:
 			floor = took
+		case c.name == parquetExport:
+			parquet = took
 		}
 		rows = append(rows, []string{c.name, fmt.Sprintf("%.0f", took.Seconds()*1000), fmt.Sprintf("%.2f", float64(events)/took.Seconds()/1e6), ratio(floor, took), fmt.Sprintf("%.0f", float64(size)/float64(events))})
 	}
 	b.report.linef("\nAll %d events to nowhere, once each.", events)
 	b.report.table([]string{"export", "ms", "million events a second", "of ClickHouse's rate", "bytes an event"}, rows)
+	rate, share := float64(events)/parquet.Seconds(), floor.Seconds()/parquet.Seconds()
+	b.report.linef("Goal: Parquet at %.0f million events a second, or at %.1f × ClickHouse's own rate, %s: %.2f million, %.2f ×.",
+		goalExport/1e6, goalOfFloor, verdict(rate >= goalExport || share >= goalOfFloor), rate/1e6, share)
 	return nil
 }
 

@@ -54,10 +54,12 @@ func (v serving) start(ctx context.Context, settings ...string) (srv *server, er
 	e, r := v.stores.engine.Endpoint(), v.stores.redis.Endpoint()
 	srv.URL = "http://" + address
 	srv.ClickHouse.Native, srv.ClickHouse.Database, srv.ClickHouse.User, srv.ClickHouse.Password = e.Native, v.database, e.User, e.Password
+	srv.ClickHouse.HTTP = e.HTTP
 	srv.Redis.Addr, srv.Redis.Password = r.Addr, r.Password
 	environment := append(os.Environ(), // not flags: there are passwords among them
 		"LEADEVENTS_CLICKHOUSE_ADDRS="+v.clickHouse, "LEADEVENTS_CLICKHOUSE_DATABASE="+v.database,
 		"LEADEVENTS_CLICKHOUSE_USER="+e.User, "LEADEVENTS_CLICKHOUSE_PASSWORD="+e.Password,
+		"LEADEVENTS_CLICKHOUSE_HTTP_ADDRS="+e.HTTP, fmt.Sprintf("LEADEVENTS_SQL_USER_POOL=%d", benchAnalysts),
 		"LEADEVENTS_REDIS_ADDR="+v.redis, "LEADEVENTS_REDIS_PASSWORD="+r.Password)
 
 	create := exec.CommandContext(ctx, v.binary, "org", "create", "bench", "--id", srv.OrganizationID.String())

@@ -13,8 +13,12 @@ import (
 
 	"leadevents/clickhouse/embedded"
 	"leadevents/clickhouse/schema"
+	"leadevents/configs"
 	"leadevents/internal/redisserver"
 )
+
+// benchAnalysts are users for organizations' own SQL: one is enough.
+const benchAnalysts = 1
 
 // stopLimit bounds the stop of a store; its files are thrown away.
 const stopLimit = 30 * time.Second
@@ -56,6 +60,7 @@ func (s *stores) start(ctx context.Context, r *report, queryLog bool) (_ *stores
 	if queryLog {
 		s.config.QueryLogDays = 1
 	}
+	s.config.Analysts = embedded.Analysts{Users: benchAnalysts, Limits: configs.Defaults().SQL.Limits()}
 	if s.engine, err = embedded.Start(ctx, s.config); err != nil {
 		return s, err
 	}
