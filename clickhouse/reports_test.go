@@ -225,7 +225,8 @@ func TestBreakdownsEqualTheirMeaning(t *testing.T) {
 			numbers += int(a.Events)
 			if !a.Exact && !b.Exact {
 				loose++
-				if x, y := a.Sum.Float(), b.Sum.Float(); abs(x-y) > 1e-9*max(abs(x), abs(y), 1e300) {
+				// At the end of the range a sum on the way may have left it, in one order and not in the other.
+				if x, y := a.Sum.Float(), b.Sum.Float(); max(abs(x), abs(y)) < 1e307 && abs(x-y) > 1e-9*max(abs(x), abs(y), 1e300) {
 					t.Errorf("%s: sums of %s and %s", q.AppendJSON(nil), *a.Sum, *b.Sum)
 				}
 				b.Sum, b.Average = a.Sum, a.Average
@@ -452,5 +453,5 @@ func TestReportsAreBounded(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("a report that was given up has an answer")
 	}
-	await("it is gone", 0, time.Second)
+	await("it is gone", 0, 20*time.Second) // within a second on a machine that has one to spare
 }

@@ -290,11 +290,11 @@ func TestFaultRedisIsFlushedBetweenAPeekAndItsSeal(t *testing.T) {
 	between := &betweenStore{before: func() { once.Do(w.flush) }}
 	w = newWorld(t, func(s *stores) { s.betweenStore = between.wrap })
 	list := events(2000, now())
+	before := w.process.until("trusted", trusted)
 	_, err := w.process.ingester.Submit(t.Context(), call("cut", list...))
 	if leadevents.KindOf(err) != leadevents.Unavailable {
 		t.Fatalf("got %v, want a 503", err)
 	}
-	before := ledger.Status{}
 	w.noticed(before, "Redis is empty")
 	// Its rows are stored, and it was told nothing: they count once at most. Not at all
 	// where the next finds them while the ledger is in doubt; once where that was over

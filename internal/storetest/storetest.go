@@ -20,7 +20,7 @@ import (
 
 const (
 	startLimit = 2 * time.Minute // eight test processes on two cores start slowly
-	stopLimit  = 20 * time.Second
+	stopLimit  = time.Minute
 	queryLimit = time.Minute
 	// engineMemory leaves room for several test processes on one machine.
 	engineMemory = 3 << 30
