@@ -55,8 +55,8 @@ func (l *Ledger) rebuildOnce(t *Trust) {
 // rebuild sets the keys of every row that could be asked for by Redis alone:
 // those that occurred within the horizon, and those ingested so recently that
 // the cold check would not know whether they were sealed. It goes slice by slice
-// of occurred_at and notes each finished slice in Redis, so that whoever goes on
-// after a crash starts there; while it runs, requests are served as suspect.
+// of occurred_at, a few at once (run), and notes in Redis how many have ended, so that whoever
+// goes on after a crash starts there; while it runs, requests are served as suspect.
 //
 // It reads the rows that are there when it begins, told by their stamps: under load
 // as many again may come meanwhile, and it would run after them.
@@ -88,33 +88,9 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 		return err
 	}
 	l.progress.slices.Store(int64(len(slices)))
-	// Whoever meets a key that is set here is told duplicate, without a look at the
-	// row: so its state must be there, whatever became of the insert. That of the next
-	// slice is repaired while the keys of one are set.
-	mended := make(chan error, 1)
-	var mending sync.WaitGroup
-	defer mending.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	mend := func(n int) {
-		if n < len(slices) {
-			mending.Go(func() { mended <- l.archive.RepairStates(ctx, slices[n]) })
-		}
-	}
-	mend(done)
-	for n := done; n < len(slices); n++ {
-		l.progress.slice.Store(int64(n))
-		err := <-mended
-		mend(n + 1)
-		if err == nil {
-			err = l.rebuildSlice(ctx, t, slices[n], lease)
-		}
-		if err != nil {
-			return fmt.Errorf("rebuild slice %d of %d: %w", n+1, len(slices), err)
-		}
-		if err := l.control.HSet(ctx, l.rebuildKey(), "epoch", t.Epoch, "done", n+1, "keys", l.progress.keys.Load()).Err(); err != nil {
-			return fmt.Errorf("note slice %d of the rebuild: %w", n+1, err)
-		}
+	r := &run{l: l, trust: t, lease: lease, slices: slices, done: done, noted: l.progress.keys.Load(), ended: map[int]int64{}}
+	if err := r.all(ctx); err != nil {
+		return err
 	}
 	l.progress.slice.Store(int64(len(slices)))
 	now, beat, err := l.timeAndBeat(ctx)
@@ -182,31 +158,6 @@ func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
 	l.progress.keys.Store(keys)
 	done, _ := strconv.Atoi(noted["done"])
 	return done, nil
-}
-
-func (l *Ledger) rebuildSlice(ctx context.Context, t *Trust, s Stretch, lease *lease) error {
-	err := l.archive.StreamKeys(ctx, s, func(keys []leadevents.Key, owners []leadevents.BatchID) error {
-		started := time.Now()
-		if err := lease.renew(ctx); err != nil {
-			return err
-		}
-		if err := l.load(ctx, t, keys, owners); err != nil {
-			return err
-		}
-		l.progress.keys.Add(int64(len(keys)))
-		l.met.rebuilt.Add(float64(len(keys)))
-		return sleep(ctx, time.Duration(len(keys))*time.Second/time.Duration(l.cfg.RebuildRate)-time.Since(started))
-	})
-	if err != nil {
-		return err
-	}
-	// A merge may have kept the row of a contest's loser.
-	return l.archive.StreamContests(ctx, s.From, s.To, func(contests []leadevents.Contest) error {
-		if err := lease.renew(ctx); err != nil {
-			return err
-		}
-		return l.reassign(ctx, t, contests)
-	})
 }
 
 // load sets keys to the batches that stored them, where nobody has sealed them
@@ -292,6 +243,8 @@ func globEscape(s string) string {
 type lease struct {
 	l     *Ledger
 	owner string
+
+	mu    sync.Mutex
 	until time.Time
 }
 
@@ -309,6 +262,8 @@ func (l *Ledger) takeLease(ctx context.Context) (*lease, error) {
 
 // renew keeps the lease for as long again; it asks Redis when half has gone.
 func (held *lease) renew(ctx context.Context) error {
+	held.mu.Lock()
+	defer held.mu.Unlock()
 	if time.Until(held.until) > rebuildLease/2 {
 		return nil
 	}
