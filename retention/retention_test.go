@@ -147,15 +147,23 @@ func TestWhatClientsSendIsReadStrictly(t *testing.T) {
 	}
 }
 
+// stopped is a store whose clock does not go on: once a day a border moves.
+type stopped struct {
+	retention.Store
+	now leadevents.Millis
+}
+
+func (s stopped) Clock(context.Context) (leadevents.Millis, error) { return s.now, nil }
+
 // What has expired is removed, to the millisecond of a day, and nothing else: not of
 // another type, not of another organization, not what is kept for ever.
 func TestASweepRemovesWhatHasExpiredAndNothingElse(t *testing.T) {
 	db := opened(t)
-	k := retention.New(config, db, alone{})
 	now, err := db.Clock(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	k := retention.New(config, stopped{db, now}, alone{})
 	rules := retention.Rules{Days: 100, Types: map[string]int{"short": 10, "kept": retention.Forever}}
 	if err := k.Set(t.Context(), org, &rules); err != nil {
 		t.Fatal(err)
