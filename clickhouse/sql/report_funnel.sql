@@ -35,8 +35,6 @@ WITH
             []::Array(Tuple(UInt64,String)) /* starts */ AS starts
         FROM events
         GROUP BY phone
-        -- Who never starts has no chain: his events are not sorted.
-        HAVING bitTest(groupBitOr(event), 0)
     ),
     chained AS
     (
