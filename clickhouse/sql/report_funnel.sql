@@ -13,6 +13,9 @@
 -- each start would cost their square, and an arrayFold copies its state for each event.
 -- A chain does not depend on the window: each step is the earliest that may be, so the
 -- window cuts it off where it ends.
+--
+-- Tried and not faster: HAVING bitTest(groupBitOr(event), 0) in leads, so that those who never start
+-- are not sorted (2.9 s instead of 2.6 over 40 million events).
 WITH
     events AS
     (
