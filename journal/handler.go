@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"context"
-
 	"github.com/gofiber/fiber/v2"
 
 	"leadevents"
@@ -107,17 +105,8 @@ func (h *Handler) erase(c *fiber.Ctx) error {
 		return err
 	}
 	if wait && status.State == Erasing {
-		// A stop of the server waits for calls in flight, but not for this one.
-		ctx, cancel := context.WithCancel(httpserver.Context(c))
+		ctx, cancel := httpserver.Waiting(c)
 		defer cancel()
-		stopping := c.Context().Done()
-		go func() {
-			select {
-			case <-stopping:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
 		if status, err = h.leads.Wait(ctx, by.Org, phone); err != nil {
 			return err
 		}

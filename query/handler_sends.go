@@ -167,17 +167,8 @@ func (h *SendHandler) materialize(c *fiber.Ctx) error {
 			Status audience.SendState `json:"status"`
 		}{id, send.State})
 	}
-	// A stop of the server waits for calls in flight, but not for this one.
-	ctx, cancel := context.WithCancel(httpserver.Context(c))
+	ctx, cancel := httpserver.Waiting(c)
 	defer cancel()
-	stopping := c.Context().Done()
-	go func() {
-		select {
-		case <-stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	if send, err = h.sends.Wait(ctx, by.Org, id); err != nil {
 		return err
 	}

@@ -74,6 +74,21 @@ func SetOrganization(c *fiber.Ctx, org leadevents.OrgID) { requestOf(c.Context()
 // watch; [Attended] does. (c.Context() itself ends as soon as a shutdown starts: do not use it.)
 func Context(c *fiber.Ctx) context.Context { return requestOf(c.Context()).srv.base }
 
+// Waiting is for a handler that waits for work of others: it ends as Context does, and as
+// soon as a stop starts too. A stop waits for calls in flight, but not for this one.
+func Waiting(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(Context(c))
+	stopping := c.Context().Done()
+	go func() {
+		select {
+		case <-stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // begin attaches a request to ctx.
 func (s *Server) begin(ctx *fasthttp.RequestCtx) *request {
 	r := requestPool.Get().(*request)
