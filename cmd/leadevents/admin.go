@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"leadevents"
 	"leadevents/auth"
 	"leadevents/cmd/internal/app"
+	"leadevents/configs"
 )
 
 // administration is what org, key and signing-key have in common: their commands
@@ -36,9 +38,16 @@ func addAdministration(cmd *cobra.Command) *administration {
 	return a
 }
 
-// run gives do the organizations and keys of the stores. What it refuses as an
-// invalid request was a wrong command line.
+// run gives do the organizations and keys of the stores.
 func (a *administration) run(cmd *cobra.Command, do func(*auth.Directory) error) error {
+	return a.with(cmd, func(s configs.Settings, log *slog.Logger) error {
+		return app.Administer(cmd.Context(), s, log, do)
+	})
+}
+
+// with gives do the settings of the stores, and a log. What it refuses as an invalid
+// request was a wrong command line.
+func (a *administration) with(cmd *cobra.Command, do func(configs.Settings, *slog.Logger) error) error {
 	loaded, err := a.settings.load(cmd)
 	if err != nil {
 		return err
@@ -47,7 +56,7 @@ func (a *administration) run(cmd *cobra.Command, do func(*auth.Directory) error)
 	if err != nil {
 		return err
 	}
-	err = app.Administer(cmd.Context(), loaded.Settings, log, do)
+	err = do(loaded.Settings, log)
 	if unreached(err) != nil && a.settings.dataDir == "" {
 		err = fmt.Errorf("%w (for a running `leadevents dev`: --data-dir DIR)", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 	"leadevents"
 	"leadevents/audit"
 	"leadevents/cmd/internal/app"
+	"leadevents/configs"
 	"leadevents/query"
 )
 
@@ -46,17 +48,15 @@ The actions: ` + strings.Join(actions(), ", ") + `.` + whichStores,
 		if limit < 1 || limit > query.MaxAuditEntries {
 			return usagef(cmd, "--limit must be 1 to %d", query.MaxAuditEntries)
 		}
-		loaded, err := a.settings.load(cmd)
-		if err != nil {
-			return err
-		}
-		return invalid(cmd, app.ReadAudit(cmd.Context(), loaded.Settings, func(log *query.AuditLog) error {
-			found, next, err := log.Entries(cmd.Context(), org, which, cursor, limit)
-			if err != nil {
-				return err
-			}
-			return a.printAudit(cmd, found, next)
-		}))
+		return a.with(cmd, func(s configs.Settings, _ *slog.Logger) error {
+			return app.ReadAudit(cmd.Context(), s, func(log *query.AuditLog) error {
+				found, next, err := log.Entries(cmd.Context(), org, which, cursor, limit)
+				if err != nil {
+					return err
+				}
+				return a.printAudit(cmd, found, next)
+			})
+		})
 	})
 	return cmd
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"leadevents"
 	"leadevents/cmd/internal/app"
+	"leadevents/configs"
 	"leadevents/journal"
 )
 
@@ -35,21 +37,15 @@ func ofLead(use, short, long string, do func(ctx context.Context, leads *journal
 		if err != nil {
 			return invalid(cmd, err)
 		}
-		loaded, err := a.settings.load(cmd)
-		if err != nil {
-			return err
-		}
-		log, err := app.NewLogger(loaded.Log, cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		return invalid(cmd, app.EraseLeads(cmd.Context(), loaded.Settings, log, org, func(leads *journal.Leads) error {
-			status, err := do(cmd.Context(), leads, org, phone)
-			if err != nil {
-				return err
-			}
-			return a.erasure(cmd, status)
-		}))
+		return a.with(cmd, func(s configs.Settings, log *slog.Logger) error {
+			return app.EraseLeads(cmd.Context(), s, log, org, func(leads *journal.Leads) error {
+				status, err := do(cmd.Context(), leads, org, phone)
+				if err != nil {
+					return err
+				}
+				return a.erasure(cmd, status)
+			})
+		})
 	})
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"leadevents"
 	"leadevents/cmd/internal/app"
+	"leadevents/configs"
 	"leadevents/retention"
 )
 
@@ -40,35 +42,29 @@ do not count it, and two days later it is removed. A longer time does not bring 
 		if err != nil {
 			return err
 		}
-		loaded, err := a.settings.load(cmd)
-		if err != nil {
-			return err
-		}
-		log, err := app.NewLogger(loaded.Log, cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		return invalid(cmd, app.KeepEvents(cmd.Context(), loaded.Settings, log, org, func(k *retention.Keeper) error {
-			rules, err := k.Rules(cmd.Context(), org)
-			if err == nil && change != nil {
-				change(rules)
-				err = k.Set(cmd.Context(), org, rules)
-			}
-			if err != nil {
-				return err
-			}
-			if change != nil {
-				explain(cmd, "The retention of organization %d is set; every server follows within 2 seconds.", org)
-			}
-			if a.json {
-				return printJSON(cmd.OutOrStdout(), rules.Show())
-			}
-			rows := [][]string{{"(all others)", shownRetention(rules.Days)}}
-			for _, name := range rules.Names() {
-				rows = append(rows, []string{name, shownRetention(rules.Types[name])})
-			}
-			return printTable(cmd.OutOrStdout(), "eventType days", rows)
-		}))
+		return a.with(cmd, func(s configs.Settings, log *slog.Logger) error {
+			return app.KeepEvents(cmd.Context(), s, log, org, func(k *retention.Keeper) error {
+				rules, err := k.Rules(cmd.Context(), org)
+				if err == nil && change != nil {
+					change(rules)
+					err = k.Set(cmd.Context(), org, rules)
+				}
+				if err != nil {
+					return err
+				}
+				if change != nil {
+					explain(cmd, "The retention of organization %d is set; every server follows within 2 seconds.", org)
+				}
+				if a.json {
+					return printJSON(cmd.OutOrStdout(), rules.Show())
+				}
+				rows := [][]string{{"(all others)", shownRetention(rules.Days)}}
+				for _, name := range rules.Names() {
+					rows = append(rows, []string{name, shownRetention(rules.Types[name])})
+				}
+				return printTable(cmd.OutOrStdout(), "eventType days", rows)
+			})
+		})
 	})
 	return cmd
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"log/slog"
+
 	"github.com/spf13/cobra"
 
 	"leadevents"
 	"leadevents/auth"
 	"leadevents/cmd/internal/app"
+	"leadevents/configs"
 )
 
 func newOrgSQLUser() *cobra.Command {
@@ -27,29 +30,23 @@ docs/bi.md says how to connect a tool. It needs a ClickHouse server: that of
 	a := addAdministration(cmd)
 	cmd.Flags().BoolVar(&drop, "drop", false, "end the user")
 	cmd.RunE = ofOrganization(func(cmd *cobra.Command, org leadevents.OrgID, _ []string) error {
-		loaded, err := a.settings.load(cmd)
-		if err != nil {
-			return err
-		}
-		log, err := app.NewLogger(loaded.Log, cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		account, err := app.SetSQLUser(cmd.Context(), loaded.Settings, log, org, drop)
-		if err != nil {
-			return invalid(cmd, err)
-		}
-		answer := map[string]any{"organizationId": org, "user": account.User, "database": account.Database}
-		if drop {
-			explain(cmd, "The user %s is no more.", account.User)
-			if a.json {
-				return printJSON(cmd.OutOrStdout(), answer)
+		return a.with(cmd, func(s configs.Settings, log *slog.Logger) error {
+			account, err := app.SetSQLUser(cmd.Context(), s, log, org, drop)
+			if err != nil {
+				return err
 			}
-			return nil
-		}
-		explain(cmd, "The user %s reads the table events in the database %s. Its password is shown this once:", account.User, account.Database)
-		answer["password"] = account.Password
-		return a.reveal(cmd, auth.NewSecret(account.Password), answer, "the user is there, but nobody has its password: the same command gives it another one")
+			answer := map[string]any{"organizationId": org, "user": account.User, "database": account.Database}
+			if drop {
+				explain(cmd, "The user %s is no more.", account.User)
+				if a.json {
+					return printJSON(cmd.OutOrStdout(), answer)
+				}
+				return nil
+			}
+			explain(cmd, "The user %s reads the table events in the database %s. Its password is shown this once:", account.User, account.Database)
+			answer["password"] = account.Password
+			return a.reveal(cmd, auth.NewSecret(account.Password), answer, "the user is there, but nobody has its password: the same command gives it another one")
+		})
 	})
 	return cmd
 }
