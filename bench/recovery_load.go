@@ -61,6 +61,12 @@ func (l *recoveryLoad) fill(ctx context.Context, conn driver.Conn) error {
 	if err := conn.Exec(ctx, l.stored.InsertSQL("lead_events", 0, l.rows)); err != nil {
 		return fmt.Errorf("store %d rows: %w", l.rows, err)
 	}
+	// What a server stores has a receipt.
+	if err := conn.Exec(ctx, `INSERT INTO batches (organization_id, batch_id, version, state, event_type, received, inserted, created_at, finished_at)
+		SELECT organization_id, batch_id, 1, 'done', any(event_type), count(), count(), min(ingested_at), min(ingested_at)
+		FROM lead_events GROUP BY organization_id, batch_id`); err != nil {
+		return fmt.Errorf("store the receipts of %d rows: %w", l.rows, err)
+	}
 	if err := waitForMerges(ctx, conn); err != nil {
 		return err
 	}

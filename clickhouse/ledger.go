@@ -157,11 +157,16 @@ func (db *DB) LackReceipts(ctx context.Context, answers []ledger.Landed) ([]ledg
 	}), nil
 }
 
-// RepairStates adds the states of the rows of a stretch. However many they are,
-// the server needs 256 MiB for it, and disk beyond.
-func (db *DB) RepairStates(ctx context.Context, s ledger.Stretch) error {
+// RepairStates adds the states of the rows of a stretch, without receipted only of those
+// whose batch has no receipt. However many they are, the server needs 256 MiB for it, and
+// disk beyond.
+func (db *DB) RepairStates(ctx context.Context, s ledger.Stretch, receipted bool) error {
+	document := "states_repair_unreceipted"
+	if receipted {
+		document = "states_repair"
+	}
 	ctx = clickhouse.Context(params(ctx, stretch(s)), clickhouse.WithSettings(clickhouse.Settings{"max_bytes_before_external_group_by": 256 << 20}))
-	if err := db.conn.Exec(ctx, sqlText("states_repair")); err != nil {
+	if err := db.conn.Exec(ctx, sqlText(document)); err != nil {
 		return unavailable(fmt.Errorf("repair states: %w", err))
 	}
 	return nil

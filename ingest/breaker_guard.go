@@ -155,9 +155,9 @@ func (g guardedStore) SaveStates(ctx context.Context, org leadevents.OrgID, even
 }
 
 // RepairStates implements Store.
-func (g guardedStore) RepairStates(ctx context.Context, s ledger.Stretch) error {
+func (g guardedStore) RepairStates(ctx context.Context, s ledger.Stretch, receipted bool) error {
 	_, err := read(ctx, g.breaker, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, g.Store.RepairStates(ctx, s)
+		return struct{}{}, g.Store.RepairStates(ctx, s, receipted)
 	})
 	return err
 }

@@ -22,11 +22,11 @@ type mending struct {
 	not bool
 }
 
-func (m mending) RepairStates(ctx context.Context, s ledger.Stretch) error {
+func (m mending) RepairStates(ctx context.Context, s ledger.Stretch, receipted bool) error {
 	if m.not {
 		return leadevents.Errorf(leadevents.Unavailable, "no repair for the test")
 	}
-	return m.Store.RepairStates(ctx, s)
+	return m.Store.RepairStates(ctx, s, receipted)
 }
 
 // view makes the view of states fail, or work again: what a full disk, a memory
@@ -254,8 +254,8 @@ func (l lateInsert) InsertEvents(_ context.Context, rows *leadevents.Rows, _, _ 
 	return errors.New("no answer for the test")
 }
 
-func (l lateInsert) RepairStates(ctx context.Context, s ledger.Stretch) error {
-	err := l.Store.RepairStates(ctx, s)
+func (l lateInsert) RepairStates(ctx context.Context, s ledger.Stretch, receipted bool) error {
+	err := l.Store.RepairStates(ctx, s, receipted)
 	l.state.mu.Lock()
 	defer l.state.mu.Unlock()
 	if l.state.repairs++; err == nil && l.state.rows != nil {

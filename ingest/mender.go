@@ -153,5 +153,5 @@ func (m *mender) mend(ctx context.Context, next mending) error {
 			return err
 		}
 	}
-	return m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: next.since, IngestedUntil: next.until})
+	return m.store.RepairStates(ctx, ledger.Stretch{To: ledger.EveryMoment, IngestedSince: next.since, IngestedUntil: next.until}, true)
 }

@@ -22,8 +22,8 @@ type Store interface {
 	FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error)
 	// SaveStates adds the states of keys whose rows are stored.
 	SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error
-	// RepairStates adds the states of the rows of a stretch.
-	RepairStates(ctx context.Context, s ledger.Stretch) error
+	// RepairStates adds the states of the rows of a stretch; see ledger.Archive.
+	RepairStates(ctx context.Context, s ledger.Stretch, receipted bool) error
 	// LackReceipts returns those of the batches that have no receipt; their At is
 	// not looked at.
 	LackReceipts(ctx context.Context, batches []ledger.Landed) ([]ledger.Landed, error)

@@ -46,7 +46,7 @@ type Config struct {
 
 	// HeartbeatEvery is how often the stores' health is looked at, default 1 s.
 	HeartbeatEvery time.Duration
-	// RebuildRate bounds a rebuild, keys a second, default 250,000.
+	// RebuildRate bounds a rebuild, keys a second, default 500,000.
 	RebuildRate int
 
 	Logger  *slog.Logger

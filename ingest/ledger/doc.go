@@ -30,9 +30,9 @@
 //	       ┌────────────────────────►│   suspect    │ absent: ask ClickHouse
 //	       │ anything unequal        └──────┬───────┘
 //	       │                                │ one process takes the lease
-//	       │                         ┌──────▼───────┐
-//	       └─────────────────────────┤  rebuilding  │ absent: ask ClickHouse;
-//	                                 └──────────────┘ keys come back meanwhile
+//	       │                         ┌──────▼───────┐ absent: new where the keys are
+//	       └─────────────────────────┤  rebuilding  │ set again, the latest events
+//	                                 └──────────────┘ first; else ask ClickHouse
 //
 // What makes it trusted is the trust record ([Trust]), kept in both stores and
 // written compare-and-set: the epoch, which Redis this is (run id, replication id,
@@ -70,8 +70,12 @@
 //     sealed. Its request died, or is about to seal. We store ours as well and
 //     seal: one of us gets the key.
 //
-// [Ledger.StoredMeansDuplicate] is lines 3 and 4. While suspect or rebuilding,
-// line 1 does not hold and every absent key is looked up; found means duplicate,
+// [Ledger.StoredMeansDuplicate] is lines 3 and 4. While suspect line 1 does not hold
+// and every absent key is looked up; while rebuilding every one that occurred before
+// what is set again: all that is asked of line 1 is that the keys of such a moment are
+// there, and each process reads how far that is from Redis together with the record,
+// so before it peeks. The rebuild goes from the latest events back, so live ones are
+// looked up for a second or two. Found means duplicate,
 // which may be wrong only for a row whose request was never answered: at most
 // once still holds, and what was called a duplicate stays one (Orphans). Trust
 // begins at the latest moment that any stamp or heartbeat carries, not at the
@@ -149,6 +153,7 @@
 //	much is stored while rebuilding      the latest stamp                 left to their requests    TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile
 //	the server dies while rebuilding     the slices noted in Redis        another goes on           TestFaultTheRebuilderDies
 //	… between the two trust records      the numbers                      ClickHouse is told again  TestFaultATrustRecordIsMissingInClickHouse
+//	much is asked for while rebuilding   the moment that is set again     Redis alone decides       TestFaultWhatIsRebuiltIsNotLookedUp
 //	a request dies while rebuilding      its row, by the next of its key  sealed for it, duplicate  TestFaultARowIsStoredBehindTheRebuild
 //	a seal fails, its rows are stored    (trusted) the stamp              sent again: inserted      TestACallWhoseSealFailedIsCountedInsertedWhenSentAgain
 //	Redis lost, an Idempotency-Key again the contests                     counted once              TestAnIdempotencyKeyIsExactAfterRedisIsLost

@@ -87,8 +87,8 @@ func (f *Facts) readTrust(ctx context.Context, client *redis.Client, l *Ledger) 
 		f.Trust = &Trust{} // unreadable is as good as gone, and said to be
 	}
 	f.Rebuild.Running = lease.Val() == 1
-	if noted.Val()["epoch"] == f.Trust.Epoch {
-		f.Rebuild.Keys, _ = strconv.ParseInt(noted.Val()["keys"], 10, 64)
+	if set, keys := setSince(noted.Val(), f.Trust.Epoch); set != 0 {
+		f.Rebuild.Keys = keys
 		f.Rebuild.Slices, _ = strconv.Atoi(noted.Val()["done"])
 	}
 	return nil

@@ -128,9 +128,11 @@ func (l *Ledger) Close() error {
 func (l *Ledger) Deadline() time.Duration { return l.cfg.Deadline }
 
 // Absent says what an absent key proves in this view (step 3 of the protocol):
-// true for "never sealed, so new", false for "ask ClickHouse".
+// true for "never sealed, so new", false for "ask ClickHouse". While the ledger is
+// rebuilt it proves that of what has been set again.
 func (l *Ledger) Absent(v View, occurredAt leadevents.Millis) bool {
-	return v.Trusted() && v.Now < occurredAt.Add(l.cfg.Horizon-l.cfg.Margin)
+	set := v.Trusted() || v.Trust.set != 0 && occurredAt >= v.Trust.set
+	return set && v.Now < occurredAt.Add(l.cfg.Horizon-l.cfg.Margin)
 }
 
 // StoredMeansDuplicate says whether a row of another batch that ClickHouse has,

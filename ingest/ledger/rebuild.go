@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -55,8 +56,9 @@ func (l *Ledger) rebuildOnce(t *Trust) {
 // rebuild sets the keys of every row that could be asked for by Redis alone:
 // those that occurred within the horizon, and those ingested so recently that
 // the cold check would not know whether they were sealed. It goes slice by slice
-// of occurred_at, a few at once (run), and notes in Redis how many have ended, so that whoever
-// goes on after a crash starts there; while it runs, requests are served as suspect.
+// of occurred_at, the latest first, a few at once (run), and notes in Redis from which
+// moment on all keys are set: whoever goes on after a crash starts there, and of
+// what occurred since an absent key is new again, long before the rebuild has ended.
 //
 // It reads the rows that are there when it begins, told by their stamps: under load
 // as many again may come meanwhile, and it would run after them.
@@ -83,9 +85,13 @@ func (l *Ledger) rebuild(ctx context.Context, t *Trust) error {
 		return err
 	}
 	slices := l.slices(t, max(t.At, latest)+1)
-	done, err := l.resumeFrom(ctx, t)
+	set, err := l.resumeFrom(ctx, t)
 	if err != nil {
 		return err
+	}
+	done := 0
+	for done < len(slices)-1 && slices[done].From >= set {
+		done++
 	}
 	l.progress.slices.Store(int64(len(slices)))
 	r := &run{l: l, trust: t, lease: lease, slices: slices, done: done, noted: l.progress.keys.Load(), ended: map[int]int64{}}
@@ -128,36 +134,41 @@ func errWritten(written bool) error {
 }
 
 // slices cuts the horizon in 72 (hours, by default), counted from the epoch's
-// begin so that they are the same after a crash; the last holds the future, and
-// one more the old events that came recently; all of them without what bears the stamp
-// until or a later one.
+// begin so that they are the same after a crash; the first holds the future, and
+// one more at the end the old events that came recently; all of them without what
+// bears the stamp until or a later one.
 func (l *Ledger) slices(t *Trust, until leadevents.Millis) []Stretch {
 	horizon := leadevents.Millis((l.cfg.Horizon + l.cfg.Margin).Milliseconds())
 	step := max(horizon/72, 1000)
 	start := max(t.At-horizon, 0)
-	var slices []Stretch
-	for from := start; from < t.At; from += step {
-		slices = append(slices, Stretch{From: from, To: min(from+step, t.At), IngestedUntil: until})
+	slices := []Stretch{{From: t.At, To: EveryMoment, IngestedUntil: until}}
+	for to := t.At; to > start; to -= step {
+		slices = append(slices, Stretch{From: max(to-step, start), To: to, IngestedUntil: until})
 	}
-	slices = append(slices, Stretch{From: t.At, To: EveryMoment, IngestedUntil: until})
 	recent := t.At.Add(-l.cfg.ShortHorizon - l.cfg.Deadline - l.cfg.Margin)
 	return append(slices, Stretch{From: 0, To: start, IngestedSince: recent, IngestedUntil: until})
 }
 
-// resumeFrom is the number of slices that are done in this epoch.
-func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (int, error) {
+// resumeFrom is the moment from which on all keys are set in this epoch.
+func (l *Ledger) resumeFrom(ctx context.Context, t *Trust) (leadevents.Millis, error) {
 	noted, err := l.control.HGetAll(ctx, l.rebuildKey()).Result()
 	if err != nil {
 		return 0, fmt.Errorf("read the progress of the rebuild: %w", err)
 	}
-	if noted["epoch"] != t.Epoch {
-		l.progress.keys.Store(0)
-		return 0, nil
-	}
-	keys, _ := strconv.ParseInt(noted["keys"], 10, 64)
+	set, keys := setSince(noted, t.Epoch)
 	l.progress.keys.Store(keys)
-	done, _ := strconv.Atoi(noted["done"])
-	return done, nil
+	return cmp.Or(set, EveryMoment), nil
+}
+
+// setSince reads what a rebuild of the epoch has noted: the keys of all that occurred at
+// set or later are there (zero: none are for sure), and how many have been set in all.
+func setSince(noted map[string]string, epoch string) (set leadevents.Millis, keys int64) {
+	from, err := strconv.ParseInt(noted["from"], 10, 64)
+	if err != nil || noted["epoch"] != epoch {
+		return 0, 0
+	}
+	keys, _ = strconv.ParseInt(noted["keys"], 10, 64)
+	return max(leadevents.Millis(from), 1), keys
 }
 
 // load sets keys to the batches that stored them, where nobody has sealed them

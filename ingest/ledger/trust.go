@@ -49,12 +49,18 @@ type Trust struct {
 	SlotWidth   uint   `json:"slotWidth"`
 	SlotBits    uint   `json:"slotBits"`
 	Table       string `json:"table"` // UUID of lead_events
+	// Doubted says that ClickHouse is not known to be the one, and as it was, that was
+	// at work a moment before the epoch began: there a receipt does not prove that its
+	// rows have their states (tables of a backup may be of different moments).
+	Doubted bool `json:"doubted,omitempty"`
 	// Beat is the latest heartbeat known when the epoch began. Redis' clock may
 	// stay behind it for a while where it has gone back, and that is known then.
 	Beat leadevents.Millis `json:"beat"`
 
-	archive uint64 // the archive's generation it was examined with; this process only
-	raw     string // as it stands in Redis; what compare-and-set compares
+	// What is of this process only:
+	set     leadevents.Millis // the keys of all that occurred then or later are set again; zero while none are
+	archive uint64            // the archive's generation it was examined with
+	raw     string            // as it stands in Redis; what compare-and-set compares
 }
 
 // ArchiveState is what ClickHouse knows of the ledger.
@@ -89,8 +95,9 @@ type Archive interface {
 	// LackReceipts returns those of the answers whose receipts it does not have.
 	LackReceipts(ctx context.Context, answers []Landed) ([]Landed, error)
 	// RepairStates adds the states of the rows of a stretch, which an insert that
-	// broke off between a row and its view may have left out.
-	RepairStates(ctx context.Context, s Stretch) error
+	// broke off between a row and its view may have left out; where receipted is
+	// false, not of those whose batch has a receipt, and so ended well.
+	RepairStates(ctx context.Context, s Stretch, receipted bool) error
 }
 
 // Stretch is the rows of all organizations with From ≤ occurred_at < To and
@@ -131,6 +138,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 	epoch := pipe.Get(ctx, l.epochKey())
 	beat := pipe.Get(ctx, l.beatKey())
 	landed := pipe.HGetAll(ctx, l.landedKey())
+	noted := pipe.HGetAll(ctx, l.rebuildKey())
 	archived := pipe.Get(ctx, l.archivedKey())
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx)
@@ -138,7 +146,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 		return nil, fmt.Errorf("look at Redis: %w", err)
 	}
 	o.after = time.Now()
-	for _, c := range []redis.Cmder{record, epoch, beat, landed, archived, clock, info} {
+	for _, c := range []redis.Cmder{record, epoch, beat, landed, noted, archived, clock, info} {
 		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("look at Redis: %w", err)
 		}
@@ -149,6 +157,7 @@ func (l *Ledger) observe(ctx context.Context) (*observation, error) {
 		if err := json.Unmarshal([]byte(text), o.trust); err != nil {
 			o.trust = &Trust{raw: text} // unreadable is as good as gone
 		}
+		o.trust.set, _ = setSince(noted.Val(), o.trust.Epoch)
 	}
 	o.beat, o.archived = millis(beat.Val()), millis(archived.Val())
 	o.now = leadevents.MillisOf(clock.Val())
@@ -178,6 +187,8 @@ type diagnosis struct {
 	// newEra: keys that are present are not to be believed either, since
 	// ClickHouse or an undo may not know them any more, or they lie elsewhere.
 	newEra bool
+	// archive: it is ClickHouse that is another one, or has gone back.
+	archive bool
 	// first: nothing has ever been stored, so an empty ledger is the right one.
 	first bool
 }
@@ -200,11 +211,11 @@ func (l *Ledger) diagnose(o *observation) diagnosis {
 	case t.Epoch != o.epoch:
 		return diagnosis{reason: "Redis' epoch and trust record differ", newEra: true}
 	case t.Table != o.archive.Table:
-		return diagnosis{reason: "lead_events is another table than the ledger was built from", newEra: true}
+		return diagnosis{reason: "lead_events is another table than the ledger was built from", newEra: true, archive: true}
 	case o.archive.Beat < o.archived:
-		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: its heartbeat is of %s, Redis has seen %s", o.archive.Beat, o.archived), newEra: true}
+		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: its heartbeat is of %s, Redis has seen %s", o.archive.Beat, o.archived), newEra: true, archive: true}
 	case len(o.lacking) > 0:
-		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: it does not know batch %s, which was answered at %s", o.lacking[0].Batch, o.lacking[0].At), newEra: true}
+		return diagnosis{reason: fmt.Sprintf("ClickHouse has gone back in time: it does not know batch %s, which was answered at %s", o.lacking[0].Batch, o.lacking[0].At), newEra: true, archive: true}
 	case t.Number < o.archive.Number:
 		return diagnosis{reason: fmt.Sprintf("Redis has gone back in time: its trust record is number %d, ClickHouse's %d", t.Number, o.archive.Number), newEra: true}
 	case o.beat.Add(backupGap) < o.archive.Beat:
@@ -231,7 +242,7 @@ func (l *Ledger) diagnose(o *observation) diagnosis {
 	default:
 		var archived Trust
 		if json.Unmarshal([]byte(o.archive.Record), &archived) != nil || archived.Epoch != t.Epoch {
-			return diagnosis{reason: "ClickHouse and Redis name different epochs", newEra: true}
+			return diagnosis{reason: "ClickHouse and Redis name different epochs", newEra: true, archive: true}
 		}
 		return diagnosis{}
 	}
@@ -250,7 +261,7 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 		State: Suspect, Reason: d.reason, At: o.now,
 		RunID: o.runID, Replication: o.repl, Evicted: o.evicted,
 		HorizonMs: l.cfg.Horizon.Milliseconds(), SlotWidth: l.cfg.SlotWidth, SlotBits: l.cfg.SlotBits,
-		Table: o.archive.Table, Beat: max(o.now, o.beat, o.archive.Beat),
+		Table: o.archive.Table, Beat: max(o.now, o.beat, o.archive.Beat), Doubted: d.archive || l.doubts(o),
 	}
 	if !d.newEra {
 		t.Era = o.trust.Era
@@ -276,6 +287,22 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 		l.cfg.Logger.Warn("ledger suspect", "reason", d.reason, "epoch", t.Epoch, "newEra", d.newEra)
 	}
 	return true, nil
+}
+
+// doubts says whether a look leaves open what became of ClickHouse. What has run since
+// before its last heartbeat, and that of a moment ago, has lost nothing; a rebuild
+// that had doubts and did not end leaves them to the next.
+func (l *Ledger) doubts(o *observation) bool {
+	started := o.archive.Started.Add(time.Second) + o.now - o.archive.Now // to the second, by Redis' clock
+	if o.archive.Beat < started || o.archive.Beat < o.now.Add(-20*l.cfg.HeartbeatEvery) {
+		return true
+	}
+	var archived Trust
+	if o.archive.Record != "" && json.Unmarshal([]byte(o.archive.Record), &archived) != nil {
+		return true
+	}
+	unfinished := func(t *Trust) bool { return t != nil && t.Doubted && t.State != Trusted }
+	return unfinished(o.trust) || unfinished(&archived)
 }
 
 // writeTrust writes Redis first, where one of several processes wins, then the

@@ -28,6 +28,10 @@ func healthy(l *Ledger) *observation {
 func TestDiagnosis(t *testing.T) {
 	l := &Ledger{}
 	l.cfg.setDefaults()
+	archives := map[string]bool{
+		"another table": true, "ClickHouse lost a heartbeat": true, "ClickHouse lost an answer": true,
+		"another epoch in ClickHouse": true, "an unreadable record in ClickHouse": true,
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(o *observation)
@@ -64,7 +68,7 @@ func TestDiagnosis(t *testing.T) {
 			o := healthy(l)
 			tc.change(o)
 			d := l.diagnose(o)
-			if (tc.reason == "") != (d.reason == "") || !strings.Contains(d.reason, tc.reason) || d.newEra != tc.newEra || d.first {
+			if (tc.reason == "") != (d.reason == "") || !strings.Contains(d.reason, tc.reason) || d.newEra != tc.newEra || d.first || d.archive != archives[tc.name] {
 				t.Fatalf("got %+v, want %q, new era %v", d, tc.reason, tc.newEra)
 			}
 		})
@@ -171,6 +175,64 @@ func TestWhatAnAbsentKeyProves(t *testing.T) {
 		v := View{Trust: &Trust{State: state}, Now: now}
 		if l.Absent(v, now) || !l.StoredMeansDuplicate(v, now-1) {
 			t.Errorf("%s: an absent key proves something", state)
+		}
+	}
+	// What is set again is as good as trusted, and nothing before it.
+	half := View{Trust: &Trust{State: Rebuilding, set: now.Add(-time.Hour)}, Now: now}
+	for at, want := range map[leadevents.Millis]bool{now.Add(-time.Hour) - 1: false, now.Add(-time.Hour): true, now: true, leadevents.MaxOccurredAt: true} {
+		if got := l.Absent(half, at); got != want {
+			t.Errorf("half rebuilt, at %s: absent proves new: %v", at, got)
+		}
+	}
+	half.Trust.set = 1
+	if edge := now.Add(margin - horizon); l.Absent(half, edge) || !l.Absent(half, edge+1) {
+		t.Error("all is set again, and the horizon's edge is another than when trusted")
+	}
+}
+
+// What a rebuild has noted counts in its epoch alone.
+func TestProgressIsOfItsEpoch(t *testing.T) {
+	noted := map[string]string{"epoch": "e", "from": "1800000000000", "done": "3", "keys": "5"}
+	if set, keys := setSince(noted, "e"); set != 1_800_000_000_000 || keys != 5 {
+		t.Errorf("set since %d, %d keys", set, keys)
+	}
+	for name, of := range map[string]map[string]string{
+		"another epoch":                      {"epoch": "d", "from": "1800000000000", "keys": "5"},
+		"an older version, from the old end": {"epoch": "e", "done": "3", "keys": "5"},
+		"nothing":                            {},
+		"unreadable":                         {"epoch": "e", "from": "x"},
+	} {
+		if set, keys := setSince(of, "e"); set != 0 || keys != 0 {
+			t.Errorf("%s: set since %d, %d keys", name, set, keys)
+		}
+	}
+}
+
+// A rebuild adds states by receipts only where ClickHouse has surely lost nothing.
+func TestClickHouseIsDoubted(t *testing.T) {
+	l := &Ledger{}
+	l.cfg.setDefaults()
+	for _, tc := range []struct {
+		name   string
+		change func(o *observation)
+		want   bool
+	}{
+		{"at work since long before its last heartbeat", func(*observation) {}, false},
+		{"started in the second of its last heartbeat", func(o *observation) { o.archive.Started = o.archive.Beat - 999 }, true},
+		{"started since", func(o *observation) { o.archive.Started = o.archive.Beat + 1 }, true},
+		{"its clock is behind Redis', started since", func(o *observation) { o.archive.Now -= 60_000; o.archive.Started = o.archive.Beat - 50_000 }, true},
+		{"without a heartbeat for long", func(o *observation) { o.archive.Beat = o.now - 20_001 }, true},
+		{"its record cannot be read", func(o *observation) { o.archive.Record = "{" }, true},
+		{"a rebuild with doubts was under way", func(o *observation) { o.archive.Record = `{"state":"rebuilding","doubted":true}` }, true},
+		{"… as Redis says alone", func(o *observation) { o.trust.State, o.trust.Doubted = Suspect, true }, true},
+		{"a rebuild with doubts has ended", func(o *observation) { o.archive.Record = `{"state":"trusted","doubted":true}` }, false},
+		{"Redis is empty", func(o *observation) { o.trust = nil }, false},
+	} {
+		o := healthy(l)
+		o.archive.Started = o.archive.Beat - 3_600_000
+		tc.change(o)
+		if got := l.doubts(o); got != tc.want {
+			t.Errorf("%s: doubted: %v", tc.name, got)
 		}
 	}
 }

@@ -247,7 +247,7 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 func (l *Ledger) repairStates(s Stretch, done func()) {
 	l.watch.repair.running = true
 	l.watch.repair.done.Go(func() {
-		err := l.archive.RepairStates(l.life, s)
+		err := l.archive.RepairStates(l.life, s, true)
 		l.watch.mu.Lock()
 		l.watch.repair.running = false
 		if err == nil {

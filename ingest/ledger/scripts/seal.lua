@@ -39,11 +39,14 @@ for k = 3, #KEYS do
   for j = 1, n do
     local token = shared
     if token == '' then token = ARGV[a + n + j - 1] end
-    local claims, owner = have[j] or '', nil
-    if #claims % 9 == 8 then
+    local claims, owner = have[j], nil
+    if claims and #claims % 9 == 8 then
       claims, owner = string.sub(claims, 1, -9), string.sub(claims, -8)
     end
-    if owner and owner ~= token then
+    if not claims then
+      put[m + 1], put[m + 2] = ARGV[a + j - 1], token
+      m = m + 2
+    elseif owner and owner ~= token then
       answer[#answer + 1] = position + j
       answer[#answer + 1] = owner
     else
