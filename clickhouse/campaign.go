@@ -22,7 +22,8 @@ type EvaluationConfig struct {
 	// AtOnce is how many previews are under way, and how many materializations;
 	// default 4. Others wait for them.
 	AtOnce int
-	// Threads is how many cores of the server one of them keeps busy; default 2.
+	// Threads is how many cores of the server one of their queries keeps busy; default 2.
+	// A materialization of an audience of one slice has two of them under way.
 	Threads int
 	// Memory bounds what one of its queries holds at the server; default 1 GiB.
 	// What would be more than a quarter of it is grouped or sorted on the disk.
@@ -179,6 +180,8 @@ func (q *question) write(ctx context.Context, sql string) error {
 	id := "evaluation-" + leadevents.NewBatchID().String()
 	settings := q.settings()
 	settings["async_insert"] = 0
+	// Sorting and compressing what is stored is a sixth of a materialization.
+	settings["max_insert_threads"] = q.db.evaluation.Threads
 	err := q.db.conn.Exec(clickhouse.Context(ctx, clickhouse.WithQueryID(id), clickhouse.WithParameters(q.parameters), clickhouse.WithSettings(settings)), sql)
 	if err == nil {
 		return nil

@@ -42,13 +42,15 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.ClickHouse.MaxConns > lanes,
 		"clickhouse.max_conns is %d: it must be more than twice ingest.lanes, ingest.bulk_lanes and audiences.max_uploads together (%d), so that stores leave a connection to reads",
 		s.ClickHouse.MaxConns, lanes)
-	// What previews and streamed results read comes over connections of their own.
-	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > lanes+s.Sends.Workers,
-		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and sends.workers (%d) together, so that neither waits for the other",
+	// What previews and streamed results read comes over connections of their own. A
+	// materialization has two queries under way.
+	workers := lanes + 2*s.Sends.Workers
+	rule(s.ClickHouse.MaxConns <= lanes || s.ClickHouse.MaxConns > workers,
+		"clickhouse.max_conns is %d: it must be more than what stores need (%d) and twice sends.workers (%d) together, so that neither waits for the other",
 		s.ClickHouse.MaxConns, lanes, s.Sends.Workers)
-	rule(s.ClickHouse.MaxConns <= lanes+s.Sends.Workers || s.ClickHouse.MaxConns > lanes+s.Sends.Workers+s.Reports.AtOnce,
+	rule(s.ClickHouse.MaxConns <= workers || s.ClickHouse.MaxConns > workers+s.Reports.AtOnce,
 		"clickhouse.max_conns is %d: it must be more than what stores and sends.workers need (%d) and reports.at_once (%d) together, so that reports leave a connection to the others",
-		s.ClickHouse.MaxConns, lanes+s.Sends.Workers, s.Reports.AtOnce)
+		s.ClickHouse.MaxConns, workers, s.Reports.AtOnce)
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)

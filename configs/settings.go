@@ -260,7 +260,8 @@ type Filters struct {
 	// AtOnce is how many previews are under way at once, and how many
 	// materializations; 16 times as many may wait, beyond it: 503.
 	AtOnce int `key:"at_once" default:"4" range:"1..64"`
-	// Threads is how many cores of ClickHouse one of them keeps busy.
+	// Threads is how many cores of ClickHouse one of their queries keeps busy. The
+	// materialization of an audience that is one slice has two of them under way.
 	Threads int `key:"threads" default:"2" range:"1..256"`
 	// Memory bounds one of their queries in ClickHouse.
 	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
