@@ -30,8 +30,8 @@ type columnQuery struct {
 }
 
 // columns runs a query and hands its answer on. Each has a connection of its own,
-// a millisecond that long answers do not notice; it is not counted in Generation,
-// since no decision about the ledger rests on what is read here.
+// a millisecond that long answers do not notice; it is not counted in Generation:
+// an answer that rests on what a rebuild of the ledger reads here is confirmed over the others.
 func (db *DB) columns(ctx context.Context, q columnQuery) error {
 	conn, err := db.dialAny(ctx)
 	if err != nil {

@@ -134,7 +134,7 @@ func TestFaultTheRebuilderDies(t *testing.T) {
 		t.Fatalf("the second rebuilt epoch %s, the first had begun %s", status.Epoch, epoch)
 	}
 	// The last slice of the first is done again, none before it.
-	keys, err := w.client().HGet(t.Context(), "rebuild", "keys").Int()
+	keys, err := w.client().HGet(t.Context(), "rebuilt", "keys").Int()
 	if err != nil || keys < 9000 || keys > 9000+1500 {
 		t.Fatalf("%d keys were set in all, of 9000 (%v)", keys, err)
 	}
@@ -246,6 +246,75 @@ func idempotentAfter(t *testing.T, at, broken string, other, lost bool) {
 	w.process.wants(0, 300, "keyed", list)
 }
 
+// behindFlush is a store whose first insert lands when Redis has been emptied and rebuilt.
+type behindFlush struct {
+	ingest.Store
+	once  *sync.Once
+	flush func()
+}
+
+func (b behindFlush) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, queryID string) error {
+	b.once.Do(b.flush)
+	return b.Store.InsertEvents(ctx, rows, token, queryID)
+}
+
+// Redis loses the claim of a call with an Idempotency-Key, whose rows come to lie behind the
+// rebuild; another call takes its events for new; Redis loses that too. ClickHouse has rows
+// of both, and nobody recorded who won.
+func TestAnIdempotencyKeyIsExactAfterRedisIsLostTwice(t *testing.T) {
+	for name, at := range map[string]leadevents.Millis{"live": now().Add(-50 * time.Hour), "old": now().Add(-700 * 24 * time.Hour)} {
+		for _, rebuilt := range []bool{false, true} {
+			title := name
+			if rebuilt {
+				title += ", and rebuilt"
+			}
+			t.Run(title, func(t *testing.T) { lostTwice(t, events(300, at), rebuilt) })
+		}
+	}
+}
+
+func lostTwice(t *testing.T, list []leadevents.Event, rebuilt bool) {
+	var w *world
+	flushed := func() {
+		before := w.process.ledger.Status().Epoch
+		w.flush()
+		w.process.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != before })
+	}
+	once := &sync.Once{}
+	once.Do(func() {}) // not yet
+	w = newWorld(t, func(s *stores) {
+		s.ledger.RebuildRate = 1000
+		s.betweenStore = func(st ingest.Store) ingest.Store { return behindFlush{st, once, flushed} }
+	})
+	for i := range 8 { // what a rebuild has to do before it comes to the list
+		w.process.wants(500, 0, "before", events(500, now().Add(-time.Duration(i+1)*time.Hour)))
+	}
+	if err := w.process.db.Conn().Exec(t.Context(), "SYSTEM STOP MERGES lead_events"); err != nil { // they would leave one row
+		t.Fatal(err)
+	}
+	keyed := func() *ingest.Call {
+		c := call("keyed", list...)
+		c.IdempotencyKey, c.BodyHash = "k", [16]byte{1}
+		return c
+	}
+	*once = sync.Once{}
+	if _, err := w.process.ingester.Submit(t.Context(), keyed()); leadevents.KindOf(err) != leadevents.Unavailable {
+		t.Fatalf("got %v, want a 503", err)
+	}
+	other := w.process.try(func() *ingest.Call { return call("keyed", list...) })
+	if rebuilt {
+		flushed()
+	} else {
+		w.flush()
+	}
+	for range 2 {
+		if result := w.process.try(keyed); result.Inserted+other.Inserted != 300 || result.Duplicates != other.Inserted {
+			t.Fatalf("%d were inserted, after the %d of another call", result.Inserted, other.Inserted)
+		}
+	}
+	w.process.wants(0, 300, "keyed", list)
+}
+
 // A rebuild reads what was there when it began and does not run after what comes
 // meanwhile; of neither an answer changes.
 func TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile(t *testing.T) {
@@ -261,7 +330,7 @@ func TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile(t *testing.T) {
 	w.process.until("trusted", trusted)
 	w.process.wants(0, 6000, "before", before)
 	w.process.wants(0, 3000, "meanwhile", meanwhile)
-	if keys, err := w.client().HGet(t.Context(), "rebuild", "keys").Int(); err != nil || keys != 6000 {
+	if keys, err := w.client().HGet(t.Context(), "rebuilt", "keys").Int(); err != nil || keys != 6000 {
 		t.Fatalf("%d keys were rebuilt (%v), 6000 were there when it began", keys, err)
 	}
 }

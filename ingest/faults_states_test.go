@@ -362,6 +362,34 @@ func TestFaultAServerDiesBesideOthers(t *testing.T) {
 	eventually(t, "its name is taken out", func() bool { return w.client().ZCard(t.Context(), "servers").Val() == 1 })
 }
 
+// As before, but Redis loses its name before it dies, and the rebuild has been where its
+// rows come to lie: nothing is left that names it.
+func TestFaultAServerDiesUnnamed(t *testing.T) {
+	w := newWorld(t, func(s *stores) {
+		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
+	})
+	began := time.Now()
+	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
+	w.stores.betweenStore = func(st ingest.Store) ingest.Store { return mending{st, true} }
+	second := w.start(t)
+	epoch := w.process.ledger.Status().Epoch
+	flushed := time.Now()
+	w.flush()
+	w.process.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != epoch })
+	second.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != epoch })
+	second.breaksOff(call("broken off", events(300, now())...))
+	second.stop()
+	// Its beats may have noted the name again.
+	if err := w.client().Del(t.Context(), "servers").Err(); err != nil {
+		t.Fatal(err)
+	}
+	// A slow machine comes here when it has been mended already.
+	if _, wrong := w.process.states(); wrong != 300 && time.Since(flushed) < 3*time.Second {
+		t.Fatalf("%d rows lack their states, want 300: the test tests nothing", wrong)
+	}
+	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
+}
+
 // A server that stops with nothing to mend says so, and nobody repairs for it.
 func TestAServerThatStopsInOrderIsNotMourned(t *testing.T) {
 	w := newWorld(t)

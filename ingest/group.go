@@ -83,7 +83,7 @@ func (g *group) run(ctx context.Context) error {
 	timer()
 	g.count(func(k int) bool { return g.owners[k] == g.tokens[k] })
 
-	// 6. contests and 7. receipts: durable before the answer, side by side.
+	// 6. contests and 7. receipts: durable before the answer.
 	timer = m.step("receipt")
 	if err := g.record(ctx, contests); err != nil {
 		return fmt.Errorf("write receipts: %w", err)
@@ -114,10 +114,6 @@ func (g *group) collapse() {
 		phone      leadevents.Phone
 		occurredAt leadevents.Millis
 		family     uint32 // organization and event type: comparing a number is half the cost of comparing the words
-	}
-	type family struct {
-		org       leadevents.OrgID
-		eventType string
 	}
 	families := map[family]uint32{}
 	seen := make(map[compact]int32, total)
@@ -176,13 +172,15 @@ func (g *group) peek(ctx context.Context) error {
 	return nil
 }
 
+// family is the keys that one query can ask for.
+type family struct {
+	org       leadevents.OrgID
+	eventType string
+}
+
 // coldCheck asks ClickHouse for the keys whose absence from Redis proves
 // nothing: one query per organization and event type.
 func (g *group) coldCheck(ctx context.Context) error {
-	type family struct {
-		org       leadevents.OrgID
-		eventType string
-	}
 	var cold map[family][]int32
 	for k := range g.keys {
 		if g.known[k] || g.in.ledger.Absent(g.view, g.keys[k].OccurredAt) {
@@ -207,39 +205,15 @@ func (g *group) coldCheck(ctx context.Context) error {
 			}
 		}
 	}
-	if len(cold) == 0 {
-		return nil
-	}
-	checks, ctx := errgroup.WithContext(ctx)
+	checks, checking := errgroup.WithContext(ctx)
 	checks.SetLimit(4)
 	for f, keys := range cold {
-		checks.Go(func() error { return g.coldCheckFamily(ctx, f.org, f.eventType, keys, resumed) })
+		checks.Go(func() error { return g.coldCheckFamily(checking, f.org, f.eventType, keys, resumed) })
 	}
-	return checks.Wait()
-}
-
-// contests reads what is known of the keys of calls that are sent again: who won
-// those that others stored too. Nil where there are none: new tokens have no past.
-// Their keys are no other call's of the group.
-func (g *group) contests(ctx context.Context) (map[leadevents.Key]leadevents.BatchID, error) {
-	var resumed []leadevents.BatchRef
-	for _, call := range g.calls {
-		if call.resumed {
-			resumed = append(resumed, leadevents.BatchRef{Org: call.Org, Batch: call.id})
-		}
+	if err := checks.Wait(); err != nil {
+		return err
 	}
-	if len(resumed) == 0 {
-		return nil, nil
-	}
-	contests, err := g.in.store.ContestsOf(ctx, resumed)
-	if err != nil {
-		return nil, err
-	}
-	winners := make(map[leadevents.Key]leadevents.BatchID, len(contests))
-	for _, contest := range contests {
-		winners[contest.Key] = contest.Winner
-	}
-	return winners, nil
+	return g.lost(ctx, resumed)
 }
 
 func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, eventType string, cold []int32, resumed map[leadevents.Key]leadevents.BatchID) error {
@@ -442,17 +416,19 @@ func (g *group) count(inserted func(k int) bool) {
 	}
 }
 
+// record writes contests and receipts. A receipt says that the contests of its batch are
+// recorded: whoever finds it, and none, takes the batch for the winner of what it stored.
 func (g *group) record(ctx context.Context, contests []leadevents.Contest) error {
 	receipts := make([]leadevents.Receipt, len(g.calls))
 	now := g.in.now()
 	for c, call := range g.calls {
 		receipts[c] = call.receipt(leadevents.BatchDone, leadevents.MillisOf(now))
 	}
-	both, ctx := errgroup.WithContext(ctx)
 	if len(contests) > 0 {
 		g.in.metrics.contested.Add(float64(len(contests)))
-		both.Go(func() error { return g.in.store.SaveContests(ctx, contests) })
+		if err := g.in.store.SaveContests(ctx, contests); err != nil {
+			return err
+		}
 	}
-	both.Go(func() error { return g.in.store.SaveReceipts(ctx, receipts) })
-	return both.Wait()
+	return g.in.store.SaveReceipts(ctx, receipts)
 }

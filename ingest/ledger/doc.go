@@ -89,7 +89,7 @@
 // stored later, or behind the stream, has no key until its own request seals it, and that
 // request may have died. Nobody was told inserted, so a later one may be, unless
 // somebody was told duplicate meanwhile, on the ground of that row: then the next
-// answer must be duplicate too, when the ledger is trusted again and a key's
+// answer must be duplicate too, when what occurred then is set again and a key's
 // absence is a proof. So whoever answers duplicate because of a row that the stream
 // may have missed ([Ledger.Orphan]) first seals its key for the row's batch, as the
 // rebuild would have. If that batch's request lives after all, it finds its own
@@ -103,7 +103,8 @@
 // a request claims its absent keys when it peeks (a value of another length), and
 // whoever seals over a claim writes the contest (winner, loser) to ClickHouse
 // before it answers. The retry reads its contests: a key that it stored, and that
-// nobody has won from it, is its own. Claims stay in the value before the owner's
+// nobody has won from it, is its own, unless another batch has a row of it, and a receipt
+// without a contest lost to the retry's: that one took the key when Redis had lost the claim. Claims stay in the value before the owner's
 // token: who overrode them may be a rebuild that found the row before its request
 // sealed it, or a request that died before its contests were written. So whoever finds
 // its own token, when it seals or peeks again, finds the claims as well.
@@ -141,6 +142,7 @@
 //	… and nobody sends the rows again    its start, the heartbeat before  states are repaired       TestFaultClickHouseWasDownForLong
 //	… twice within a second              its name, in its memory          states are repaired       TestFaultClickHouseIsKilledTwiceInASecond
 //	… a server dies beside others          its name, with its last beat   states are repaired       TestFaultAServerDiesBesideOthers
+//	… and Redis loses its name             the new epoch                    states are repaired       TestFaultAServerDiesUnnamed
 //	an insert fails before its states    the insert's error               states are repaired       TestFaultAnInsertBreaksOffBeforeItsStates
 //	… and arrives after they were          a second repair, later         states are repaired       TestFaultAnInsertArrivesBehindItsRepair
 //	… or ends long after they were         its query, which has to end      states are repaired then  TestFaultAnInsertLingersBehindItsRepair
@@ -151,12 +153,13 @@
 //	the layout was changed               the record                       new era, rebuild          TestFaultTheLayoutIsChanged
 //	… its stamps stay, ahead of all      the latest stamp                 they are rebuilt too      TestFaultARebuildReadsStampsOfAClockThatWasAhead
 //	much is stored while rebuilding      the latest stamp                 left to their requests    TestFaultARebuildDoesNotRunAfterWhatComesMeanwhile
-//	the server dies while rebuilding     the slices noted in Redis        another goes on           TestFaultTheRebuilderDies
+//	the server dies while rebuilding     the moment noted in Redis        another goes on           TestFaultTheRebuilderDies
 //	… between the two trust records      the numbers                      ClickHouse is told again  TestFaultATrustRecordIsMissingInClickHouse
 //	much is asked for while rebuilding   the moment that is set again     Redis alone decides       TestFaultWhatIsRebuiltIsNotLookedUp
 //	a request dies while rebuilding      its row, by the next of its key  sealed for it, duplicate  TestFaultARowIsStoredBehindTheRebuild
 //	a seal fails, its rows are stored    (trusted) the stamp              sent again: inserted      TestACallWhoseSealFailedIsCountedInsertedWhenSentAgain
 //	Redis lost, an Idempotency-Key again the contests                     counted once              TestAnIdempotencyKeyIsExactAfterRedisIsLost
+//	… twice, another had its events      the other's row and receipt      counted once              TestAnIdempotencyKeyIsExactAfterRedisIsLostTwice
 //
 // Not found, and so not to be done: deleting single keys of ours by hand; a clock
 // that leaps ahead by more than the margin and back again while no request runs

@@ -62,7 +62,7 @@ type Claim struct {
 	Batch leadevents.BatchID
 }
 
-// Trusted says whether an absent key proves "never sealed".
+// Trusted says whether the ledger was trusted; what an absent key proves [Ledger.Absent] says.
 func (v View) Trusted() bool { return v.Trust.State == Trusted }
 
 // New connects lazily: it does not fail because Redis or ClickHouse is down.
@@ -496,6 +496,7 @@ func (l *Ledger) archivedKey() string { return l.cfg.Prefix + "archived" }
 func (l *Ledger) landedKey() string   { return l.cfg.Prefix + "landed" }
 func (l *Ledger) serversKey() string  { return l.cfg.Prefix + "servers" }
 
-// Which slices of a rebuild are done, and the lease of the process that does it.
-func (l *Ledger) rebuildKey() string   { return l.cfg.Prefix + "rebuild" }
+// From which moment on a rebuild has set all keys, and the lease of the process that does
+// it. The key "rebuild" was that of versions that went from the oldest events on.
+func (l *Ledger) rebuildKey() string   { return l.cfg.Prefix + "rebuilt" }
 func (l *Ledger) rebuilderKey() string { return l.cfg.Prefix + "rebuilder" }

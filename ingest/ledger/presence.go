@@ -14,8 +14,8 @@ import (
 // clock, and takes its name out when it has stopped and owes nothing. One whose name
 // stays behind has died, or stopped before it could mend what it had sent: of that
 // nothing is known but the time, so whoever looks next repairs the states of all rows
-// from then, once what was on its way has landed. Where the set is lost with Redis,
-// the rebuild repairs them (repairAfterStart and the rebuild's slices).
+// from then, once what was on its way has landed. Where the set is lost with Redis, each
+// process does so for all servers of that time (repairAfterStart).
 
 // namesAtOnce bounds how many names one repair is for. More stay for the next.
 const namesAtOnce = 1000
@@ -66,7 +66,7 @@ func (l *Ledger) repairForTheDead(ctx context.Context, now leadevents.Millis) er
 	}
 	s := Stretch{To: EveryMoment, IngestedSince: first.Add(-l.before()), IngestedUntil: last.Add(grace)}
 	l.cfg.Logger.Info("servers ended without a word: states of their rows are repaired", "servers", len(gone))
-	l.repairStates(s, func() {
+	l.repairStates(s, true, func() {
 		// One that lives after all notes it at its next beat. Where this fails it is
 		// all done once more.
 		if err := l.control.ZRem(l.life, l.serversKey(), gone...).Err(); err != nil && l.life.Err() == nil {

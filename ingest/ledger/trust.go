@@ -28,7 +28,7 @@ type State string
 const (
 	Trusted    State = "trusted"    // an absent key within the horizon proves "never sealed"
 	Suspect    State = "suspect"    // every absent key is looked up in ClickHouse
-	Rebuilding State = "rebuilding" // as suspect, while the keys are set again from ClickHouse
+	Rebuilding State = "rebuilding" // as suspect, but for what is set again from ClickHouse
 )
 
 // Trust is the record of why Redis may be believed. It is kept in both stores;

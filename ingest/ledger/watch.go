@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ type watch struct {
 		done    sync.WaitGroup
 		server  uint64  // the archive's server, after whose start states were repaired
 		rest    Stretch // to be repaired once what is on its way has landed; empty without one
+		epoch   string  // the last that was seen
+		lost    Stretch // what servers may have left whose names Redis has lost; empty without
 	}
 	lastBeat time.Time
 	left     atomic.Bool // this process has said that it ends
@@ -212,6 +215,13 @@ func (l *Ledger) grace() time.Duration  { return 3*l.cfg.Deadline + l.cfg.Margin
 // does not depend on it (package ingest adds the state first).
 func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew leadevents.Millis) error {
 	r := &l.watch.repair
+	if t := o.trust; t.Epoch != r.epoch {
+		if r.epoch = t.Epoch; t.State != Trusted {
+			// A server that died when Redis lost its name is mourned by nobody (presence.go),
+			// and the rebuild may have been where its rows came to lie. They have no receipt.
+			r.lost = Stretch{To: EveryMoment, IngestedSince: min(cmp.Or(r.lost.IngestedSince, EveryMoment), t.At.Add(-l.before())), IngestedUntil: t.At.Add(l.grace())}
+		}
+	}
 	if r.running {
 		return nil
 	}
@@ -221,7 +231,15 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 	}
 	if server == r.server {
 		if r.rest != (Stretch{}) && o.now > r.rest.IngestedUntil {
-			l.repairStates(r.rest, func() { r.rest = Stretch{} })
+			l.repairStates(r.rest, true, func() { r.rest = Stretch{} })
+			return nil
+		}
+		if lost := r.lost; lost != (Stretch{}) && o.now > lost.IngestedUntil {
+			l.repairStates(lost, false, func() {
+				if r.lost == lost {
+					r.lost = Stretch{}
+				}
+			})
 			return nil
 		}
 		return l.repairForTheDead(ctx, o.now)
@@ -238,16 +256,16 @@ func (l *Ledger) repairAfterStart(ctx context.Context, o *observation, skew lead
 		s.IngestedUntil = o.now.Add(grace)
 		rest = Stretch{To: EveryMoment, IngestedSince: o.now.Add(-before), IngestedUntil: s.IngestedUntil}
 	}
-	l.repairStates(s, func() { r.server, r.rest = server, rest })
+	l.repairStates(s, true, func() { r.server, r.rest = server, rest })
 	return nil
 }
 
-// repairStates repairs a stretch beside everything else, and calls done under the
-// watch's lock when that has ended well.
-func (l *Ledger) repairStates(s Stretch, done func()) {
+// repairStates repairs a stretch beside everything else, also what has a receipt or not,
+// and calls done under the watch's lock when that has ended well.
+func (l *Ledger) repairStates(s Stretch, receipted bool, done func()) {
 	l.watch.repair.running = true
 	l.watch.repair.done.Go(func() {
-		err := l.archive.RepairStates(l.life, s, true)
+		err := l.archive.RepairStates(l.life, s, receipted)
 		l.watch.mu.Lock()
 		l.watch.repair.running = false
 		if err == nil {

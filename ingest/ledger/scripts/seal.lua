@@ -9,7 +9,7 @@
 -- ARGV[5]  how many keys Redis had evicted when it was examined
 -- ARGV[6]  one token for all keys (8 bytes), or '' where each key brings its own
 -- then per bucket: n, the time until which its live keys must stay (ms), n fields,
---                  and, only where ARGV[4] is '', n tokens
+--                  and, only where ARGV[6] is '', n tokens
 -- Answer: {status, now, [position, owner]...}; status is OK, EPOCH, LATE, LEAP
 -- (the clock went back behind the stamp) or EVICTED. A
 -- position counts keys from 1; owner is 8 bytes for "sealed by another", or

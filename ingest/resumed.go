@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+
+	"leadevents"
+	"leadevents/ingest/ledger"
+)
+
+// contests reads what is known of the keys of calls that are sent again: who won
+// those that others stored too. Nil where there are none: new tokens have no past.
+// Their keys are no other call's of the group.
+func (g *group) contests(ctx context.Context) (map[leadevents.Key]leadevents.BatchID, error) {
+	var resumed []leadevents.BatchRef
+	for _, call := range g.calls {
+		if call.resumed {
+			resumed = append(resumed, leadevents.BatchRef{Org: call.Org, Batch: call.id})
+		}
+	}
+	if len(resumed) == 0 {
+		return nil, nil
+	}
+	contests, err := g.in.store.ContestsOf(ctx, resumed)
+	if err != nil {
+		return nil, err
+	}
+	winners := make(map[leadevents.Key]leadevents.BatchID, len(contests))
+	for _, contest := range contests {
+		winners[contest.Key] = contest.Winner
+	}
+	return winners, nil
+}
+
+// lost finds the keys that a resumed call takes for its own, though another batch has won
+// them and knew nothing of it: Redis lost the call's claim, the rebuild had been where its
+// rows came to lie, and Redis lost the other's seal as well. Such a batch has a row of the
+// key and a receipt, and no contest that it lost to the call: it stores only what it takes
+// for new, and records what it loses before its receipt.
+func (g *group) lost(ctx context.Context, resumed map[leadevents.Key]leadevents.BatchID) error {
+	if resumed == nil {
+		return nil
+	}
+	again := map[leadevents.BatchID]bool{}
+	for _, call := range g.calls {
+		again[call.id] = call.resumed
+	}
+	ours := map[family][]int32{}
+	for k, key := range g.keys {
+		_, contested := resumed[key]
+		if again[g.tokens[k]] && !contested && (g.stored[k] && !g.known[k] || g.known[k] && g.owners[k] == g.tokens[k]) {
+			f := family{key.Org, key.EventType}
+			ours[f] = append(ours[f], int32(k))
+		}
+	}
+	for f, keys := range ours {
+		if err := g.lostFamily(ctx, f, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lostReceipts is how many receipts are asked for at once: a granule each.
+const lostReceipts = 1000
+
+func (g *group) lostFamily(ctx context.Context, f family, keys []int32) error {
+	phones, times := make([]uint64, len(keys)), make([]int64, len(keys))
+	where := make(map[leadevents.Key]int32, len(keys))
+	for i, k := range keys {
+		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
+		where[g.keys[k]] = k
+	}
+	found, err := g.in.store.FindKeys(ctx, f.org, f.eventType, phones, times)
+	if err != nil {
+		return err
+	}
+	others := map[leadevents.BatchID][]leadevents.StoredKey{}
+	var asked []ledger.Landed
+	for _, row := range found {
+		k, ok := where[leadevents.Key{Org: f.org, EventType: f.eventType, Phone: row.Phone, OccurredAt: row.OccurredAt}]
+		if !ok || row.Batch == g.tokens[k] {
+			continue
+		}
+		if others[row.Batch] == nil {
+			asked = append(asked, ledger.Landed{Org: f.org, Batch: row.Batch})
+		}
+		others[row.Batch] = append(others[row.Batch], row)
+	}
+	for some := range slices.Chunk(asked, lostReceipts) {
+		lacking, err := g.in.store.LackReceipts(ctx, some)
+		if err != nil {
+			return err
+		}
+		for _, l := range lacking {
+			delete(others, l.Batch)
+		}
+	}
+	for batch, rows := range others {
+		for _, row := range rows {
+			k := where[leadevents.Key{Org: f.org, EventType: f.eventType, Phone: row.Phone, OccurredAt: row.OccurredAt}]
+			// Where Redis has the key for us, its presence is all that others ask of it.
+			g.orphan[k] = !g.known[k] && g.in.ledger.Orphan(g.view, row.OccurredAt, row.IngestedAt)
+			g.known[k], g.owners[k] = true, batch
+		}
+	}
+	return nil
+}
