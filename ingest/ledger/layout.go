@@ -182,3 +182,26 @@ func claimants(value string) []leadevents.BatchID {
 	}
 	return ids
 }
+
+// layout is the layout of a trust record's era.
+func (l *Ledger) layout(trust *Trust) layout {
+	return layout{
+		prefix:  l.cfg.Prefix + "k" + trust.Era,
+		width:   l.cfg.SlotWidth,
+		bits:    l.cfg.SlotBits,
+		horizon: leadevents.Millis(l.cfg.Horizon.Milliseconds()),
+	}
+}
+
+// The keys beside those of events.
+func (l *Ledger) epochKey() string    { return l.cfg.Prefix + "epoch" }
+func (l *Ledger) trustKey() string    { return l.cfg.Prefix + "trust" }
+func (l *Ledger) beatKey() string     { return l.cfg.Prefix + "beat" }
+func (l *Ledger) archivedKey() string { return l.cfg.Prefix + "archived" }
+func (l *Ledger) landedKey() string   { return l.cfg.Prefix + "landed" }
+func (l *Ledger) serversKey() string  { return l.cfg.Prefix + "servers" }
+
+// From which moment on a rebuild has set all keys, and the lease of the process that does
+// it. The key "rebuild" was that of versions that went from the oldest events on.
+func (l *Ledger) rebuildKey() string   { return l.cfg.Prefix + "rebuilt" }
+func (l *Ledger) rebuilderKey() string { return l.cfg.Prefix + "rebuilder" }
