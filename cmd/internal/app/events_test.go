@@ -39,11 +39,11 @@ func besides(t *testing.T, s configs.Settings) driver.Conn {
 
 // manyStored stores so many events of an organization, of so many types over a year, as
 // fast as ClickHouse can make them.
-func manyStored(t *testing.T, conn driver.Conn, org leadevents.OrgID, n, types int) {
+func manyStored(t *testing.T, conn driver.Conn, org leadevents.OrgID, n, types, noise int) {
 	t.Helper()
 	err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO lead_events (organization_id, event_type, phone, occurred_at, metadata, ingested_at, batch_id)
 		SELECT %d, concat('type-', toString(number %% %d)), 15550000000 + number %% 100000, toDateTime64('2025-01-01 00:00:00', 3, 'UTC') + number * 10,
-			concat('{"a":', toString(number), ',"b":{"c":"', toString(cityHash64(number)), '"}}'), now64(3), 7 FROM numbers(%d)`, org, types, n))
+			concat('{"a":', toString(number), ',"b":{"c":"', toString(cityHash64(number)), '","n":"', hex(randomString(%d)), '"}}'), now64(3), 7 FROM numbers(%d)`, org, types, noise, n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func heavy() string {
 func TestQueriesEndWithTheirClient(t *testing.T) {
 	from, settings := served(t)
 	conn := besides(t, settings)
-	manyStored(t, conn, keyOrg, 2_000_000, 10)
+	manyStored(t, conn, keyOrg, 2_000_000, 10, 0)
 	running := func() bool {
 		var n uint64
 		if err := conn.QueryRow(t.Context(), "SELECT count() FROM system.processes WHERE current_database = currentDatabase() AND query LIKE '%FROM lead_events%' AND query NOT LIKE '%system.processes%'").Scan(&n); err != nil {
@@ -119,10 +119,17 @@ func TestQueriesEndWithTheirClient(t *testing.T) {
 func TestAnExportThatIsBrokenOffIsTold(t *testing.T) {
 	own, settings := served(t)
 	conn := besides(t, settings)
-	const n = 400_000
-	manyStored(t, conn, keyOrg, n, 1) // of one type, or the rest would lie in the server's buffers already
+	// Of one type, and far more than what lies between the store and a client that does not
+	// read: a piece of 32 MiB in Parquet, and the sockets. A slow machine would else have
+	// sent all before the query is ended.
+	const all = 300_000
+	manyStored(t, conn, keyOrg, all, 1, 200)
 	for _, format := range []string{"ndjson", "csv", "parquet"} {
-		whole := own.sendAgain("GET", eventsPath, nil, sending{Query: "format=" + format})
+		n, query := 100_000, "format="+format+"&to=2025-01-12T13:46:40Z" // 10 s each
+		if format == "parquet" {
+			n, query = all, "format="+format
+		}
+		whole := own.sendAgain("GET", eventsPath, nil, sending{Query: query})
 		switch format {
 		case "ndjson":
 			if lines := bytes.Count(whole.body, []byte("\n")); lines != n+1 || !bytes.HasSuffix(whole.body, fmt.Appendf(nil, "{\"end\":true,\"events\":%d}\n", n)) {
@@ -133,13 +140,13 @@ func TestAnExportThatIsBrokenOffIsTold(t *testing.T) {
 				t.Errorf("%d lines", lines)
 			}
 		default:
-			if file, err := parquet.OpenFile(bytes.NewReader(whole.body), int64(len(whole.body))); err != nil || file.NumRows() != n {
+			if file, err := parquet.OpenFile(bytes.NewReader(whole.body), int64(len(whole.body))); err != nil || file.NumRows() != int64(n) {
 				t.Errorf("%v", err)
 			}
 		}
 
 		// The store ends the query in the middle of it.
-		client := own.raw(eventsPath+"?format="+format, "apiKey")
+		client := own.raw(eventsPath+"?"+query, "apiKey")
 		answer := bufio.NewReader(client)
 		response, err := http.ReadResponse(answer, nil)
 		if err != nil || response.StatusCode != http.StatusOK {
