@@ -342,16 +342,23 @@ func TestFaultAnInsertLingersBehindItsRepair(t *testing.T) {
 	eventually(t, "every row has its state", func() bool { n, wrong := w.process.states(); return n == 300 && wrong == 0 })
 }
 
-// A server ends and leaves rows without their states, others go on, and nobody sends
-// the rows again: whoever is left finds that it is heard of no more.
-func TestFaultAServerDiesBesideOthers(t *testing.T) {
-	w := newWorld(t, func(s *stores) {
+// besideAnother is a world with a second process that mends nothing, some time after the
+// start of the first.
+func besideAnother(t *testing.T) (w *world, second *process) {
+	t.Helper()
+	w = newWorld(t, func(s *stores) {
 		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
 	})
 	began := time.Now()
 	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
 	w.stores.betweenStore = func(st ingest.Store) ingest.Store { return mending{st, true} }
-	second := w.start(t)
+	return w, w.start(t)
+}
+
+// A server ends and leaves rows without their states, others go on, and nobody sends
+// the rows again: whoever is left finds that it is heard of no more.
+func TestFaultAServerDiesBesideOthers(t *testing.T) {
+	w, second := besideAnother(t)
 	eventually(t, "both are known", func() bool { return w.client().ZCard(t.Context(), "servers").Val() == 2 })
 	second.breaksOff(call("broken off", events(300, now())...))
 	second.stop()
@@ -365,13 +372,7 @@ func TestFaultAServerDiesBesideOthers(t *testing.T) {
 // As before, but Redis loses its name before it dies, and the rebuild has been where its
 // rows come to lie: nothing is left that names it.
 func TestFaultAServerDiesUnnamed(t *testing.T) {
-	w := newWorld(t, func(s *stores) {
-		s.ledger.Deadline, s.ledger.Margin = time.Second, 100*time.Millisecond
-	})
-	began := time.Now()
-	eventually(t, "the repairs of the start, which would do it too, are over", func() bool { return time.Since(began) > 6*time.Second })
-	w.stores.betweenStore = func(st ingest.Store) ingest.Store { return mending{st, true} }
-	second := w.start(t)
+	w, second := besideAnother(t)
 	epoch := w.process.ledger.Status().Epoch
 	flushed := time.Now()
 	w.flush()
