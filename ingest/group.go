@@ -216,29 +216,46 @@ func (g *group) coldCheck(ctx context.Context) error {
 	return g.lost(ctx, resumed)
 }
 
-func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, eventType string, cold []int32, resumed map[leadevents.Key]leadevents.BatchID) error {
-	phones := make([]uint64, len(cold))
-	times := make([]int64, len(cold))
+// storedRow is a row that ClickHouse has of a key of the group.
+type storedRow struct {
+	leadevents.StoredKey
+	key int32
+}
+
+// find reads the rows of some keys, all of one family.
+func (g *group) find(ctx context.Context, f family, keys []int32) ([]storedRow, error) {
 	type place struct {
 		phone      leadevents.Phone
 		occurredAt leadevents.Millis
 	}
-	where := make(map[place]int32, len(cold))
-	rows := map[int32][]leadevents.BatchID{} // whose rows a key has
-	for i, k := range cold {
+	phones, times := make([]uint64, len(keys)), make([]int64, len(keys))
+	where := make(map[place]int32, len(keys))
+	for i, k := range keys {
 		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
 		where[place{g.keys[k].Phone, g.keys[k].OccurredAt}] = k
 	}
-	found, err := g.in.store.FindKeys(ctx, org, eventType, phones, times)
+	found, err := g.in.store.FindKeys(ctx, f.org, f.eventType, phones, times)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]storedRow, 0, len(found))
+	for _, row := range found {
+		if k, ok := where[place{row.Phone, row.OccurredAt}]; ok {
+			rows = append(rows, storedRow{row, k})
+		}
+	}
+	return rows, nil
+}
+
+func (g *group) coldCheckFamily(ctx context.Context, org leadevents.OrgID, eventType string, cold []int32, resumed map[leadevents.Key]leadevents.BatchID) error {
+	rows := map[int32][]leadevents.BatchID{} // whose rows a key has
+	found, err := g.find(ctx, family{org, eventType}, cold)
 	if err != nil {
 		return err
 	}
 	g.in.metrics.coldChecked.Add(float64(len(cold)))
 	for _, version := range found {
-		k, ok := where[place{version.Phone, version.OccurredAt}]
-		if !ok {
-			continue
-		}
+		k := version.key
 		rows[k] = append(rows[k], version.Batch)
 		switch {
 		case version.Batch == g.tokens[k]:

@@ -65,21 +65,14 @@ func (g *group) lost(ctx context.Context, resumed map[leadevents.Key]leadevents.
 const lostReceipts = 1000
 
 func (g *group) lostFamily(ctx context.Context, f family, keys []int32) error {
-	phones, times := make([]uint64, len(keys)), make([]int64, len(keys))
-	where := make(map[leadevents.Key]int32, len(keys))
-	for i, k := range keys {
-		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
-		where[g.keys[k]] = k
-	}
-	found, err := g.in.store.FindKeys(ctx, f.org, f.eventType, phones, times)
+	found, err := g.find(ctx, f, keys)
 	if err != nil {
 		return err
 	}
-	others := map[leadevents.BatchID][]leadevents.StoredKey{}
+	others := map[leadevents.BatchID][]storedRow{}
 	var asked []ledger.Landed
 	for _, row := range found {
-		k, ok := where[leadevents.Key{Org: f.org, EventType: f.eventType, Phone: row.Phone, OccurredAt: row.OccurredAt}]
-		if !ok || row.Batch == g.tokens[k] {
+		if row.Batch == g.tokens[row.key] {
 			continue
 		}
 		if others[row.Batch] == nil {
@@ -96,11 +89,16 @@ func (g *group) lostFamily(ctx context.Context, f family, keys []int32) error {
 			delete(others, l.Batch)
 		}
 	}
+	// Where Redis has the key for us, its presence is all that others ask of it.
+	present := map[int32]bool{}
+	for _, k := range keys {
+		present[k] = g.known[k]
+	}
 	for batch, rows := range others {
 		for _, row := range rows {
-			k := where[leadevents.Key{Org: f.org, EventType: f.eventType, Phone: row.Phone, OccurredAt: row.OccurredAt}]
-			// Where Redis has the key for us, its presence is all that others ask of it.
-			g.orphan[k] = !g.known[k] && g.in.ledger.Orphan(g.view, row.OccurredAt, row.IngestedAt)
+			k := row.key
+			// As in the cold check: one row of several is enough.
+			g.orphan[k] = g.orphan[k] || !present[k] && g.in.ledger.Orphan(g.view, row.OccurredAt, row.IngestedAt)
 			g.known[k], g.owners[k] = true, batch
 		}
 	}
