@@ -272,7 +272,7 @@ type Filters struct {
 	PreviewTimeout     time.Duration `key:"preview_timeout" default:"30s" range:"1s..1h"`
 	MaterializeTimeout time.Duration `key:"materialize_timeout" default:"30m" range:"1s..24h"`
 	// Nice is how far materializations stand back behind inserts.
-	Nice int `key:"nice" default:"5" range:"0..19"`
+	Nice int `key:"nice" default:"8" range:"0..19"`
 }
 
 // Reports bounds what analysts' reports may take.
