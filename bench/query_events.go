@@ -14,6 +14,7 @@ import (
 
 	"leadevents"
 	"leadevents/clickhouse/embedded"
+	"leadevents/internal/loadgen"
 )
 
 // eventsBench measures what analysts read of events: the catalog, pages, one lead's
@@ -55,8 +56,13 @@ func (b eventsBench) run(ctx context.Context) error {
 		return err
 	}
 	first := time.Since(began)
+	again := contestant{name: fmt.Sprintf("catalog, after %d new events", callRows)}
+	again.prepare = func(round int) (trial, error) {
+		return trial{run: path("/api/v1/event-types")}, b.store(round)
+	}
 	contestants := []contestant{
-		once("catalog, again", path("/api/v1/event-types")),
+		again,
+		once("catalog, while nothing new comes", path("/api/v1/event-types")),
 		once("newest 100", path("/api/v1/events")),
 		once("newest 10,000", path("/api/v1/events?limit=10000")),
 		once("newest 100 of a type", path("/api/v1/events?eventType=page_view")),
@@ -71,14 +77,29 @@ func (b eventsBench) run(ctx context.Context) error {
 		return err
 	}
 	b.report.linef("\nEvents, through HTTP, ms: median (quartiles) of %d, leads drawn by their events.", rounds)
-	rows := [][]string{{"catalog, first (or after new events)", ms(first)}}
+	rows := [][]string{{"catalog, the server's first", ms(first)}}
 	for _, c := range append(contestants, timelines) {
 		rows = append(rows, []string{c.name, samples[c.name].String()})
 	}
 	b.report.table([]string{"read", "ms"}, rows)
-	b.report.goal("catalog, while nothing new comes", samples["catalog, again"].median(), goalCatalog, 0)
+	for _, c := range contestants[:2] {
+		b.report.goal(c.name, samples[c.name].median(), goalCatalog, 0)
+	}
 	b.report.goal("one lead's timeline", samples[timelines.name].median(), goalTimeline, 0)
 	return b.exports(ctx)
+}
+
+// store sends a call of new events, which occur now.
+func (b eventsBench) store(round int) error {
+	g, err := loadgen.New(loadgen.Config{Seed: 7000 + uint64(round), Org: b.org, Times: loadgen.Live(leadevents.MillisOf(time.Now()))})
+	if err != nil {
+		return err
+	}
+	a, err := b.server.post(g.AppendRequest(nil, 0, callRows))
+	if err == nil && a.Inserted < callRows-callRows/1000 {
+		err = fmt.Errorf("%d of %d events were new", a.Inserted, callRows)
+	}
+	return err
 }
 
 // httpOf is ClickHouse's own HTTP interface.

@@ -76,6 +76,76 @@ func TestTheCatalogIsExactAfterEveryChange(t *testing.T) {
 	look("without a type")
 }
 
+// What was counted is not counted again for new events, or for merges of what was there: only
+// what they bring is.
+func TestMergesAreNotCountedAgain(t *testing.T) {
+	w := newEventsWorld(t, 3)
+	w.fill(300)
+	if _, err := w.db.EventTypes(t.Context(), eventsOrg); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever counts again does not find these.
+	const marked = 1_000_000
+	c := w.db.catalogs.of(eventsOrg)
+	for at, l := range c.ladders {
+		for name, sum := range l.rungs[0].types {
+			sum.Events, sum.Leads = sum.Events+marked, sum.Leads+marked
+			c.ladders[at].rungs[0].types[name] = sum
+		}
+	}
+	remembered := func() (events, leads int) {
+		for at, l := range c.ladders {
+			if len(l.rungs) == 0 || len(l.rungs[0].types) == 0 {
+				continue
+			}
+			if at.table == eventsTable {
+				events++
+			} else {
+				leads++
+			}
+		}
+		return events, leads
+	}
+	events, leads := remembered()
+	if events == 0 || leads != 1 {
+		t.Fatalf("%d partitions of events are remembered, %d of states", events, leads)
+	}
+	look := func(what string) {
+		t.Helper()
+		types, err := w.db.EventTypes(t.Context(), eventsOrg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]leadevents.TypeSummary{}
+		for _, s := range types {
+			got[s.EventType] = s
+		}
+		for _, want := range w.catalog() {
+			one := got[want.EventType]
+			if one.Leads-want.Leads != marked {
+				t.Errorf("%s: leads of %q were counted again: %d, really %d", what, want.EventType, one.Leads, want.Leads)
+			}
+			if more := one.Events - want.Events; more == 0 || more%marked != 0 {
+				t.Errorf("%s: events of %q: %d, really %d", what, want.EventType, one.Events, want.Events)
+			}
+		}
+		if e, l := remembered(); e < events || l != leads {
+			t.Errorf("%s: %d partitions of events are remembered, of %d; %d of states", what, e, events, l)
+		}
+	}
+	look("as it was")
+	for _, table := range []string{eventsTable, statesTable} {
+		for _, sql := range []string{"SYSTEM START MERGES " + table, "OPTIMIZE TABLE " + table + " FINAL"} {
+			if err := w.db.conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look("merged")
+	w.insert(w.event(), pick(w.source, w.want(audience.EventQuery{To: audience.EveryMoment})))
+	look("after an insert")
+}
+
 // An answer has all that was acknowledged before it was asked for.
 func TestTheCatalogIsNeverBehind(t *testing.T) {
 	w := newEventsWorld(t, 4)
@@ -168,8 +238,26 @@ func TestCatalogsRememberSoMuch(t *testing.T) {
 		many[string(rune(i+0x4e00))] = leadevents.TypeSummary{}
 	}
 	one := catalog{}
-	(&catalog{events: map[string]counted{"2026": {"a", many}, "2025": {"b", nil}}, leads: counted{"c", nil}}).remember(&one, eventParts{events: map[string]string{"2026": "a", "2025": "b2"}, states: "c"})
-	if len(one.events) != 0 || one.leads.parts != "c" {
-		t.Errorf("%d partitions and %q are remembered", len(one.events), one.leads.parts)
+	few := ladder{rungs: []rung{{types: map[string]leadevents.TypeSummary{"a": {Leads: 2}}}}}
+	one.remember(map[partition]ladder{{eventsTable, "2026"}: {rungs: []rung{{types: many}}}, {statesTable, "all"}: few})
+	if got := one.ladders; len(got) != 1 || got[partition{statesTable, "all"}].known() != 1 {
+		t.Errorf("%d ladders are remembered", len(got))
+	}
+	// What takes too much with several rungs is kept as one.
+	half := map[string]leadevents.TypeSummary{}
+	for name := range many {
+		if half[name] = (leadevents.TypeSummary{Events: 1}); len(half) == rememberedTypes/2 {
+			break
+		}
+	}
+	one.remember(map[partition]ladder{{eventsTable, "2026"}: {rungs: []rung{{types: half}, {types: half}, {types: half}}}})
+	l := one.ladders[partition{eventsTable, "2026"}]
+	if len(l.rungs) != 1 || len(l.sum()) != len(half) {
+		t.Fatalf("%d rungs, %d types", len(l.rungs), len(l.sum()))
+	}
+	for name, sum := range l.sum() {
+		if sum.Events != 3 {
+			t.Errorf("%s: %d events", name, sum.Events)
+		}
 	}
 }

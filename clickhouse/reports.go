@@ -24,7 +24,8 @@ type ReportConfig struct {
 	// Threads is how many cores of the server one of them keeps busy; default 2.
 	Threads int
 	// Memory bounds what one of its queries holds at the server; default 1 GiB. What would
-	// be more than a quarter of it is grouped or sorted on the disk, if it can be.
+	// be more than seven eighths of it is grouped on the disk, more than a quarter sorted
+	// there, if it can be.
 	Memory uint64
 	// Timeout bounds one of them; default 30 s.
 	Timeout time.Duration
@@ -94,7 +95,9 @@ func (q *reportQuery) settings() clickhouse.Settings {
 	settings := q.where.settings()
 	settings["max_threads"] = c.Threads
 	settings["max_memory_usage"] = c.Memory
-	settings["max_bytes_before_external_group_by"] = c.Memory / 4
+	// A funnel over 5.9 million leads groups in 520 to 770 MiB, in half the time that it takes by
+	// the disk; what grouping on the disk needs beside its tables is small.
+	settings["max_bytes_before_external_group_by"] = c.Memory / 8 * 7
 	settings["max_bytes_before_external_sort"] = c.Memory / 4
 	settings["max_execution_time"] = int(c.Timeout.Seconds()) + 1 // ours ends it before
 	// All that a query reads is of one moment, though it reads the table several times.

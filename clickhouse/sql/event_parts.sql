@@ -1,8 +1,19 @@
--- What the tables of events and states consist of at this moment: their parts, told by
--- names and by what they hold, for a table that was restored gives names again. As
--- long as none of it changes, what was counted there is still right.
-SELECT table, partition_id, hex(sipHash128(arraySort(groupArray((name, hash_of_all_files)))))
-FROM system.parts
-WHERE database = currentDatabase() AND table IN ('lead_events', 'lead_states') AND active
-GROUP BY table, partition_id
-ORDER BY table, partition_id
+-- What the tables of events and states consist of at this moment: their parts, in the order of
+-- their blocks. A part that was never mutated has the number of its first block
+-- as its data_version.
+SELECT
+    toInt64(toUnixTimestamp(now())) - toInt64(uptime()) AS started,
+    toString(t.uuid),
+    p.table,
+    p.partition_id,
+    p.name,
+    p.min_block_number,
+    p.max_block_number,
+    if(p.data_version > p.min_block_number, toInt64(p.data_version), 0::Int64) AS mutation,
+    sipHash64(p.hash_of_all_files),
+    p.rows
+FROM system.parts AS p
+INNER JOIN system.tables AS t ON t.database = p.database AND t.name = p.table
+WHERE p.database = currentDatabase() AND p.table IN ('lead_events', 'lead_states') AND p.active
+    AND t.database = currentDatabase() AND t.name IN ('lead_events', 'lead_states')
+ORDER BY p.table, p.partition_id, p.min_block_number

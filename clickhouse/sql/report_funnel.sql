@@ -14,13 +14,21 @@
 -- A chain does not depend on the window: each step is the earliest that may be, so the
 -- window cuts it off where it ends.
 --
+-- To group the events as arrays costs most, half a microsecond a lead. So where
+-- no metadata is read, only leads are grouped that have an event of the second step after one of
+-- the first, which takes two numbers a lead to know; those who get no further than the first
+-- step are counted by their phones (whole = 2): of 5.9 million leads with 10.8 million events
+-- 0.7 million are grouped, and it takes 1.5 s instead of 2.7. Where metadata is read, and that
+-- costs more, all are.
+--
 -- Tried and not faster: HAVING bitTest(groupBitOr(event), 0) in leads, so that those who never start
--- are not sorted (2.9 s instead of 2.6 over 40 million events).
+-- are not sorted (2.9 s instead of 2.6).
 WITH
     events AS
     (
         SELECT
             phone,
+            event_type,
             bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(occurred_at) + 1), 14), 0 /* steps */) AS event,
             '' /* raw */ AS raw
         FROM lead_events FINAL /* final */
@@ -30,6 +38,15 @@ WITH
             AND occurred_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
         WHERE bitAnd(event, 1023) != 0
     ),
+    candidates AS
+    (
+        SELECT phone
+        FROM events
+        WHERE event_type IN {first_types:Array(String)}
+        GROUP BY phone
+        HAVING minIf(event, bitTest(event, 0) AND bitShiftRight(event, 14) <= {end:UInt64}) < maxIf(event, bitTest(event, 1))
+            AND minIf(event, bitTest(event, 0) AND bitShiftRight(event, 14) <= {end:UInt64}) > 0
+    ),
     leads AS
     (
         SELECT
@@ -37,6 +54,7 @@ WITH
             arrayPushBack(arrayCompact(arraySort(groupArray(event))), 0::UInt64) AS sorted,
             []::Array(Tuple(UInt64,String)) /* starts */ AS starts
         FROM events
+        WHERE 1 /* candidates */
         GROUP BY phone
     ),
     chained AS
@@ -98,3 +116,7 @@ FROM
     FROM grouped
 )
 GROUP BY place WITH ROLLUP
+UNION ALL
+SELECT 2, 0, '', [uniqExact(phone)], []::Array(Int64)
+FROM events
+WHERE 0 /* starters */
