@@ -149,7 +149,8 @@ func (c *catalog) remember(ladders map[partition]ladder) {
 		for len(l.rungs) > 1 && l.known() > rememberedTypes/10 {
 			l.join()
 		}
-		if known += l.known(); known <= rememberedTypes {
+		if n := l.known(); known+n <= rememberedTypes {
+			known += n
 			c.ladders[at] = l
 		}
 	}
