@@ -9,8 +9,9 @@ DATA   ?= ./leadevents-data
 LISTEN ?= 127.0.0.1:8080
 
 # These share memory between goroutines on purpose: tested with -race, which is
-# several times slower, so the others are tested without.
-RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./cmd/internal/...
+# several times slower, so the others are tested without. cmd/internal/app only puts
+# them together; with -race its tests alone take ten minutes: `make race`.
+RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./journal/... ./retention/...
 # One package may take this long; the whole-program tests start real stores.
 TIMEOUT  ?= 12m
 FUZZTIME ?= 1m
@@ -56,6 +57,10 @@ test: build redis ## all tests, from a fresh machine; a summary closes it
 		go test -json -race -timeout $(TIMEOUT) $$raced || failed=1; \
 		go test -json -timeout $(TIMEOUT) $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) || failed=1; \
 		exit $$failed'
+
+.PHONY: race
+race: build redis ## all tests with -race, half an hour
+	go test -race -timeout 60m ./...
 
 # How long the faults last, and which: the same SEED injects the same faults.
 DURATION ?= 30m
