@@ -114,7 +114,7 @@ func (r *repeats) keep(g granule, s surplus) {
 func (r *repeats) of(started int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if d := started - r.epoch; d < -2 || d > 2 {
+	if !sameStart(started, r.epoch) {
 		clear(r.known)
 		r.places, r.epoch = 0, started
 	}
