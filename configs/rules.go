@@ -54,6 +54,9 @@ func (s *Settings) rules(faults *Faults) {
 	rule(s.Ingest.SmallRows <= s.Ingest.GroupRows,
 		"ingest.small_rows is %d: it must be at most ingest.group_rows (%d), since such a call fits into one group",
 		s.Ingest.SmallRows, s.Ingest.GroupRows)
+	rule(s.Ingest.HistoricalLanes <= s.Ingest.BulkLanes,
+		"ingest.historical_lanes is %d: it must be at most ingest.bulk_lanes (%d), since a backfill's calls have lanes among those",
+		s.Ingest.HistoricalLanes, s.Ingest.BulkLanes)
 	rule(s.Auth.MaxStaleness >= s.Auth.RefreshInterval,
 		"auth.max_staleness is %s: it must be at least auth.refresh_interval (%s)", s.Auth.MaxStaleness, s.Auth.RefreshInterval)
 	rule((s.HTTP.TLSCertFile == "") == (s.HTTP.TLSKeyFile == ""),

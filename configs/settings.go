@@ -185,10 +185,15 @@ type Ingest struct {
 	// may wait; beyond it: 503.
 	BulkLanes int `key:"bulk_lanes" default:"2" range:"1..64"`
 	BulkQueue int `key:"bulk_queue" default:"64" range:"1..100000"`
+	// HistoricalLanes is how many of the bulk lanes big calls of a backfill may have at
+	// once: those of a run (Leadevents-Run), and those with more than SmallRows events
+	// beyond Ledger.Horizon. HistoricalQueue is how many may wait; beyond it: 503.
+	HistoricalLanes int `key:"historical_lanes" default:"1" range:"1..64"`
+	HistoricalQueue int `key:"historical_queue" default:"8" range:"1..10000"`
 	// MaxPartsPerSecond bounds the parts that one server process adds to
-	// lead_events, one for each insert and year of its events. Small and big calls
-	// have half of it each, and what the other leaves; what is too early waits, and
-	// groups grow meanwhile.
+	// lead_events, one for each insert and year of its events. Small calls have half
+	// of it, big ones a quarter, those of a backfill a quarter, and each what the
+	// others leave; what is too early waits, and groups grow meanwhile.
 	MaxPartsPerSecond int `key:"max_parts_per_second" default:"100" range:"2..100000"`
 	// PeekTimeout bounds what comes before the deadline begins.
 	PeekTimeout time.Duration `key:"peek_timeout" default:"10s" range:"100ms..5m"`

@@ -24,5 +24,6 @@
 // unless it carries the same Idempotency-Key and so the same token.
 //
 // Small calls are gathered into groups and share the round trips; big ones have
-// lanes of their own. Only handler.go knows Fiber.
+// lanes of their own, of which those of a backfill may have only some. Only
+// handler.go knows Fiber.
 package ingest

@@ -57,12 +57,20 @@ type pass struct {
 	small int64
 }
 
+// isLarge says whether a body passes the gate before its size is known.
+func isLarge(body *httpserver.Body) bool {
+	if body.Encoded() {
+		return len(body.Raw()) > smallEncoded
+	}
+	return len(body.Raw()) > smallBody
+}
+
 // enter waits until the body may be decompressed and decoded; the caller leaves.
 func (g *gate) enter(ctx context.Context, body *httpserver.Body) (*pass, error) {
 	p := &pass{gate: g}
 	size := len(body.Raw())
 	if body.Encoded() {
-		if size <= smallEncoded {
+		if !isLarge(body) {
 			return p, nil // settle will know
 		}
 		size = MaxBodyBytes
@@ -114,6 +122,14 @@ func (p *pass) decode(ctx context.Context, size int) error {
 	}
 	p.small = want
 	return nil
+}
+
+// room waits until a body of size bytes may be taken apart.
+func (p *pass) room(ctx context.Context, size int) error {
+	if err := p.settle(ctx, size); err != nil {
+		return err
+	}
+	return p.decode(ctx, size)
 }
 
 // decoded gives back what the body did not come to.

@@ -63,11 +63,18 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	ctx := httpserver.Context(c)
 	up, cancel := ctx, func() {}
 	pass := &pass{gate: h.ingester.gate} // holds nothing yet
-	defer func() { pass.leave(); cancel() }()
+	visit := h.ingester.visit()
+	ofRun := len(c.Request().Header.Peek(runHeader)) > 0
+	defer func() { pass.leave(); visit.leave(); cancel() }()
 	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
 		Organization: LookupOrganization,
 		Admit: func(body *httpserver.Body) (err error) {
 			up, cancel = h.ingester.breakers.within(ctx) // from now on: the body may have taken long
+			if ofRun && isLarge(body) {
+				if err := visit.enter(up); err != nil {
+					return err
+				}
+			}
 			pass, err = h.ingester.gate.enter(up, body)
 			return err
 		},
@@ -77,30 +84,42 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	}
 	defer received.Release()
 	plain := received.Plain
-	if err := pass.settle(up, len(plain)); err != nil {
-		return err
-	}
-	if err := pass.decode(up, len(plain)); err != nil {
+	if err := pass.room(up, len(plain)); err != nil {
 		return err
 	}
 	decoder := h.decoders.Get().(*Decoder)
-	defer func() {
+	putBack := func() {
 		decoder.Reset()
 		h.decoders.Put(decoder)
-	}()
-	timer := h.ingester.metrics.step("decode")
-	decoded, err := decoder.Decode(plain)
-	timer()
+	}
+	defer func() { putBack() }()
+	decoded, err := h.decode(decoder, pass, plain)
 	if err != nil {
 		return received.Refused(err)
 	}
-	pass.decoded(len(decoded.Rejects))
 	call, err := asCall(c, received, decoded)
 	if err != nil {
 		return received.Refused(err)
 	}
 	if err := received.Admit(call.Received); err != nil {
 		return err
+	}
+	call.ofRun, call.visit = ofRun, visit
+	if h.ingester.historical.holds(call, h.ingester.now()) && !visit.tryEnter() {
+		putBack() // its rows, and the gate, are for who need not wait
+		pass.leave()
+		err := visit.enter(up)
+		if err == nil {
+			err = pass.room(up, len(plain))
+		}
+		decoder = h.decoders.Get().(*Decoder)
+		if err == nil {
+			decoded, err = h.decode(decoder, pass, plain)
+		}
+		if err != nil {
+			return err
+		}
+		call.Events, call.Index, call.Rejects = decoded.Events, decoded.Index, decoded.Rejects
 	}
 	result, err := h.ingester.Submit(ctx, call)
 	if err != nil {
@@ -118,6 +137,17 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		answer.Rejects[i] = result.Rejects[i].Show()
 	}
 	return c.JSON(answer)
+}
+
+// decode takes a body apart, for which there is room.
+func (h *Handler) decode(decoder *Decoder, pass *pass, plain []byte) (*Request, error) {
+	timer := h.ingester.metrics.step("decode")
+	decoded, err := decoder.Decode(plain)
+	timer()
+	if err == nil {
+		pass.decoded(len(decoded.Rejects))
+	}
+	return decoded, err
 }
 
 // asCall is the call that a body and its headers make: 400, and 403 last.

@@ -29,13 +29,19 @@ type Config struct {
 	// may wait. Lanes of their own, so that neither starves the other.
 	// Defaults 2 and 64.
 	BulkLanes, BulkQueue int
+	// HistoricalLanes is how many of the bulk lanes big calls of a backfill may have
+	// at once, BulkLanes at most; HistoricalQueue how many may wait. Defaults 1 and 8.
+	HistoricalLanes, HistoricalQueue int
+	// Horizon is the ledger's: events beyond it are looked up in ClickHouse. Default 72 h.
+	Horizon time.Duration
 	// GroupRows, GroupBytes and GroupAge close a group: rows, bytes of metadata,
 	// or the time since its first call. Defaults 10,000, 4 MiB, 5 ms.
 	GroupRows  int
 	GroupBytes int
 	GroupAge   time.Duration
-	// PartsPerSecond bounds the parts that inserts make in lead_events: small and
-	// big calls have half of it each, and what the other leaves. Default 100.
+	// PartsPerSecond bounds the parts that inserts make in lead_events: small calls
+	// have half of it, big ones a quarter, those of a backfill a quarter, and each
+	// what the others leave. Default 100.
 	PartsPerSecond int
 	// SmallRows is the size up to which a call is gathered. Default 1,000.
 	SmallRows int
@@ -61,6 +67,9 @@ func (c *Config) setDefaults() {
 	c.Lanes = cmp.Or(c.Lanes, 2)
 	c.BulkLanes = cmp.Or(c.BulkLanes, 2)
 	c.BulkQueue = cmp.Or(c.BulkQueue, 64)
+	c.HistoricalLanes = min(cmp.Or(c.HistoricalLanes, 1), c.BulkLanes)
+	c.HistoricalQueue = cmp.Or(c.HistoricalQueue, 8)
+	c.Horizon = cmp.Or(c.Horizon, 72*time.Hour)
 	c.GroupRows = cmp.Or(c.GroupRows, 10_000)
 	c.GroupBytes = cmp.Or(c.GroupBytes, 4<<20)
 	c.GroupAge = cmp.Or(c.GroupAge, 5*time.Millisecond)
@@ -91,14 +100,15 @@ type Ingester struct {
 
 	breakers breakers // store and ledger stand behind them
 
-	small     *gatherer
-	once      *gatherer // of calls with an Idempotency-Key
-	pace      *pace
-	bulk      chan struct{} // a place for each big call that runs or waits
-	running   chan struct{} // a place for each big call that runs
-	gate      *gate         // large bodies come through it before they are decoded
-	mender    *mender
-	receipted receipted // batches known to have receipts
+	small      *gatherer
+	once       *gatherer // of calls with an Idempotency-Key
+	pace       *pace
+	bulk       chan struct{} // a place for each big call that runs or waits
+	running    chan struct{} // a place for each big call that runs
+	historical *historical   // bounds those of a backfill
+	gate       *gate         // large bodies come through it before they are decoded
+	mender     *mender
+	receipted  receipted // batches known to have receipts
 
 	mu       sync.RWMutex
 	closed   bool
@@ -119,6 +129,7 @@ func New(cfg Config, store Store, ledger Ledger) *Ingester {
 	}
 	in.small, in.once = newGatherer(in, false), newGatherer(in, true)
 	in.gate = newGate(cfg.BulkLanes, in.Drain())
+	in.historical = newHistorical(&in.cfg, in.Drain())
 	in.metrics = newMetrics(cfg.Metrics, in)
 	in.life, in.stop = context.WithCancel(context.Background())
 	in.breakers.store = newBreaker(in.life, "the event store (ClickHouse)", "clickhouse", store, cfg.Silence, cfg.Logger, cfg.Metrics)
@@ -218,6 +229,23 @@ func (in *Ingester) submit(call *Call) (Result, error) {
 
 // alone runs a big call, or one that stores nothing, as a group of its own.
 func (in *Ingester) alone(up context.Context, call *Call) error {
+	kind := bigCalls
+	if in.historical.holds(call, call.begun) {
+		kind = historicalCalls
+		visit := call.visit
+		if visit == nil {
+			visit = in.visit()
+			defer visit.leave()
+		}
+		if err := visit.enter(up); err != nil {
+			return err
+		}
+		leave, err := visit.run(up)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	select {
 	case in.bulk <- struct{}{}:
 	default:
@@ -232,7 +260,7 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 	defer func() { <-in.running }()
 	if !call.DryRun {
 		paused := time.Now()
-		if err := in.pace.acquire(up, bigCalls, call.years.parts()); err != nil {
+		if err := in.pace.acquire(up, kind, call.years.parts()); err != nil {
 			return context.Cause(up)
 		}
 		in.metrics.paced.Add(time.Since(paused).Seconds())
@@ -240,6 +268,9 @@ func (in *Ingester) alone(up context.Context, call *Call) error {
 	in.runGroup([]*Call{call})
 	return nil
 }
+
+// visit is one that holds nothing yet.
+func (in *Ingester) visit() *visit { return &visit{in: in} }
 
 // Stores is what the write path knows of the life of ClickHouse and of Redis.
 func (in *Ingester) Stores() (clickHouse, redis StoreStatus) {

@@ -20,6 +20,8 @@ type metrics struct {
 	statesAdded prometheus.Counter
 	ledgerHits  prometheus.Counter
 	unanswered  prometheus.Counter
+
+	historicalWaited prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
@@ -49,14 +51,18 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 			Help: "Keys that were looked up in ClickHouse before they were stored."}),
 		ledgerHits: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ledger_hits_total",
 			Help: "Keys that the ledger knew: duplicates decided without ClickHouse."}),
+		historicalWaited: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_historical_waited_seconds_total",
+			Help: "Time that big calls of a backfill waited because of ingest.historical_lanes."}),
 		unanswered: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_failed_calls_total",
 			Help: "Calls that ended in an error."}),
 	}
-	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.statesAdded, m.ledgerHits, m.unanswered,
+	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.statesAdded, m.ledgerHits, m.unanswered, m.historicalWaited,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_queue_calls", Help: "Small calls that wait for a group."},
 			func() float64 { return float64(len(in.small.queue) + len(in.once.queue)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_bulk_calls", Help: "Big calls that run or wait."},
-			func() float64 { return float64(len(in.bulk)) }))
+			func() float64 { return float64(len(in.bulk)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_historical_calls", Help: "Big calls of a backfill that run or wait."},
+			func() float64 { return float64(len(in.historical.calls)) }))
 	for _, outcome := range []string{"inserted", "duplicate", "rejected"} {
 		m.rows.WithLabelValues(outcome)
 	}

@@ -16,35 +16,44 @@ type kind int
 const (
 	smallCalls kind = iota
 	bigCalls
+	historicalCalls // big ones of a backfill: one may make a part in each of a hundred years
 	kinds
 )
 
+// shares is what each kind has of the rate; heirs is who has first what another leaves:
+// half of it is for big calls, whether they are of a backfill or not.
+var (
+	shares = [kinds]float64{smallCalls: 0.5, bigCalls: 0.25, historicalCalls: 0.25}
+	heirs  = [kinds]kind{bigCalls, historicalCalls, smallCalls}
+)
+
 // pace bounds the parts that the inserts make in lead_events a second: a token
-// bucket for each kind, each filled with half of the rate and, where the other is
-// full, with its share too. So neither kind waits for what the other has made,
-// and one that is alone has all of it.
+// bucket for each kind, each filled with its share of the rate and with what runs
+// over where others are full. So no kind waits for what another has made, and one
+// that is alone has all of it.
 //
 // A group begins as soon as there is a token and may overdraw: how many parts it
 // makes is known when it has been gathered. Its kind then waits until that is paid.
 type pace struct {
-	rate  float64 // of each kind, parts a second
-	burst float64 // what a kind may have saved
-	now   func() time.Time
+	rate float64 // parts a second
+	now  func() time.Time
 
 	mu     sync.Mutex
 	at     time.Time
 	tokens [kinds]float64
 }
 
-// newPace allows rate parts a second; a quarter of a second may be saved up.
+// newPace allows rate parts a second.
 func newPace(rate int, now func() time.Time) *pace {
-	each := float64(rate) / float64(kinds)
-	p := &pace{rate: each, burst: max(1, each/4), now: now, at: now()}
+	p := &pace{rate: float64(rate), now: now, at: now()}
 	for k := range p.tokens {
-		p.tokens[k] = p.burst
+		p.tokens[k] = p.burst(kind(k))
 	}
 	return p
 }
+
+// burst is what a kind may have saved: its share of a quarter of a second.
+func (p *pace) burst(k kind) float64 { return max(1, p.rate*shares[k]/4) }
 
 func (p *pace) refill() {
 	now := p.now()
@@ -52,14 +61,16 @@ func (p *pace) refill() {
 	p.at = now
 	spilt := 0.0
 	for k := range p.tokens {
-		p.tokens[k] += more
-		if over := p.tokens[k] - p.burst; over > 0 {
-			p.tokens[k] = p.burst
+		p.tokens[k] += more * shares[k]
+		if over := p.tokens[k] - p.burst(kind(k)); over > 0 {
+			p.tokens[k] -= over
 			spilt += over
 		}
 	}
-	for k := range p.tokens {
-		p.tokens[k] = min(p.burst, p.tokens[k]+spilt)
+	for _, k := range heirs {
+		taken := min(spilt, p.burst(k)-p.tokens[k])
+		p.tokens[k] += taken
+		spilt -= taken
 	}
 }
 
@@ -73,8 +84,7 @@ func (p *pace) wait(k kind) time.Duration {
 	if missing <= 1e-6 { // a token that rounding has taken a grain of
 		return 0
 	}
-	fastest := p.rate * float64(kinds) // if the others need none
-	return time.Duration(missing/fastest*float64(time.Second)) + time.Microsecond
+	return time.Duration(missing/p.rate*float64(time.Second)) + time.Microsecond // if the others need none
 }
 
 // take pays for parts.
