@@ -45,6 +45,7 @@ type Settings struct {
 	Reports    Reports    `key:"reports"`
 	Erasure    Erasure    `key:"erasure"`
 	Retention  Retention  `key:"retention"`
+	Reconcile  Reconcile  `key:"reconcile"`
 	Log        Log        `key:"log"`
 }
 
@@ -368,6 +369,17 @@ type Erasure struct {
 type Retention struct {
 	// Every is how often is looked for what has expired.
 	Every time.Duration `key:"every" default:"1h" range:"1s..24h"`
+}
+
+// Reconcile bounds the comparison of what was told with what is stored.
+type Reconcile struct {
+	// Timeout bounds one answer of GET /api/v1/reconcile; what was not looked at by then
+	// is said in it.
+	Timeout time.Duration `key:"timeout" default:"2m" range:"1s..6h"`
+	// Memory bounds one of its queries in ClickHouse.
+	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
+	// Sample is how many keys of the ledger, and how many rows, are compared.
+	Sample int `key:"sample" default:"1000" range:"1..100000"`
 }
 
 // Log is what is written to standard error.

@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"internal/child/...", "internal/httpserver/...", "internal/house"},
 	{"internal/redisserver/...", "internal/...", "audit", "clickhouse/analyst"},
 	{"ingest/ledger/...", "auth/...", "query/audience/...", "query/upload/...", "query/statement", "clickhouse/schema/...", "clickhouse/embedded/..."},
-	{"query/report/...", "journal", "retention"}, // query/report speaks of conditions as filters do
+	{"query/report/...", "journal", "retention", "reconcile"}, // query/report speaks of conditions as filters do
 	{"ingest", "query", "clickhouse", "ingest/backfill/...", "console/..."},
 	{"configs"},
 	{"cmd/internal/app/..."},

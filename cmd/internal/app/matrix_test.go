@@ -108,6 +108,7 @@ var matrix = []entry{
 	{method: "GET", path: signingPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "POST", path: signingPath, guard: scoped, lacking: "narrow", body: `{"name":"made by the matrix"}`, own: "201", stranger: "201"},
 	{method: "DELETE", path: signingPath + "/{id}", send: signingPath + "/{ownSigner}", guard: scoped, lacking: "narrow", own: "200", stranger: "404 not_found"},
+	{method: "GET", path: "/api/v1/reconcile", guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "GET", path: auditPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 }
 

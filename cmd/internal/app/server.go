@@ -20,6 +20,7 @@ import (
 	"leadevents/internal/httpserver"
 	"leadevents/journal"
 	"leadevents/query"
+	"leadevents/reconcile"
 	"leadevents/retention"
 )
 
@@ -50,7 +51,10 @@ type server struct {
 	sends       *query.Sends
 	sql         *query.SQL
 	events      *query.Events
+	reconciler  *reconcile.Reconciler
 	http        *httpserver.Server
+
+	reconcileTimeout time.Duration
 }
 
 // Serve is the server against the stores of the settings: it starts everything,
@@ -174,6 +178,9 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	g.run("erasures", stopErasures, srv.leads.Run)
 	g.run("retention", stopErasures, srv.retention.Run)
 
+	srv.reconciler = openReconciler(s, srv.db, srv.ledger.Inspector(), log)
+	srv.reconcileTimeout = s.Reconcile.Timeout
+
 	certificate, err := openCertificate(g, s.HTTP, log)
 	if err != nil {
 		return nil, err
@@ -229,6 +236,7 @@ func (srv *server) route() {
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
 	journal.NewHandler(srv.leads, srv.credentials.Directory).Register(app)
 	retention.NewHandler(srv.retention, srv.credentials.Directory).Register(app)
+	reconcile.NewHandler(srv.reconciler, srv.credentials.Directory, srv.reconcileTimeout).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
 	query.NewSQLHandler(srv.sql, srv.credentials.Directory).Register(app)
 }
