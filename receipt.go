@@ -33,6 +33,7 @@ type Receipt struct {
 	Duplicates     int
 	Rejected       int
 	Rejects        []RowReject // all of them when saved
+	Conflicts      *Conflicts  // nil where nobody looked
 	CreatedAt      Millis
 	FinishedAt     Millis
 }
@@ -42,6 +43,15 @@ const (
 	MaxRejectsShown = 50 // of one call or upload
 	MaxRejectPhone  = 64 // code points of the phone
 )
+
+// Conflicts are a call's duplicates whose metadata is not what is stored.
+type Conflicts struct {
+	Count int
+	Rows  []uint32 // the places of the first MaxConflictsShown in the call, from 0
+}
+
+// MaxConflictsShown is how many of a call's conflicts are kept.
+const MaxConflictsShown = 50
 
 // ReasonInvalidPhone is why a row's phone is rejected, in ingest and in uploads:
 // [ParsePhone] does not read it.

@@ -53,6 +53,13 @@ type StoredKey struct {
 	IngestedAt Millis
 }
 
+// StoredMetadata is the hash (xxHash64) of a stored row's metadata.
+type StoredMetadata struct {
+	Phone      Phone
+	OccurredAt Millis
+	Hash       uint64
+}
+
 // Contest is a key that Loser stored too, after Winner had sealed it or before
 // Winner did. Merges may keep either's row, so this record is what says whose
 // the key is.

@@ -104,6 +104,34 @@ func (db *DB) FindKeys(ctx context.Context, org leadevents.OrgID, eventType stri
 	return found, nil
 }
 
+// FindDiffering reads those of the keys that are stored with metadata of another hash.
+func (db *DB) FindDiffering(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64, hashes []uint64) ([]leadevents.StoredMetadata, error) {
+	ctx, err := withKeys(ctx, org, eventType, phones, occurredAt, hashes)
+	if err != nil {
+		return nil, err
+	}
+	result, err := db.conn.Query(ctx, sqlText("keys_differ"))
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("compare the metadata of %d keys: %w", len(phones), err))
+	}
+	defer result.Close()
+	var found []leadevents.StoredMetadata
+	for result.Next() {
+		var (
+			occurred    time.Time
+			phone, hash uint64
+		)
+		if err := result.Scan(&occurred, &phone, &hash); err != nil {
+			return nil, unavailable(fmt.Errorf("read metadata that differs: %w", err))
+		}
+		found = append(found, leadevents.StoredMetadata{Phone: leadevents.Phone(phone), OccurredAt: leadevents.MillisOf(occurred), Hash: hash})
+	}
+	if err := result.Err(); err != nil {
+		return nil, unavailable(fmt.Errorf("read metadata that differs: %w", err))
+	}
+	return found, nil
+}
+
 // SaveStates adds the states of keys whose rows are stored: what an insert does
 // through the view, for rows whose insert may have ended before it.
 func (db *DB) SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error {
@@ -119,10 +147,15 @@ func (db *DB) SaveStates(ctx context.Context, org leadevents.OrgID, eventType st
 
 // withKeys gives a document its keys, as the external table "keys", and whose
 // they are.
-func withKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) (context.Context, error) {
-	table, err := ext.NewTable("keys",
+func withKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64, hashes ...[]uint64) (context.Context, error) {
+	columns := []func(*ext.Table) error{
 		ext.Column("occurred_at", "DateTime64(3, 'UTC')"), // with the space: without it clickhouse-go reads the zone wrong
-		ext.Column("phone", "UInt64"))
+		ext.Column("phone", "UInt64"),
+	}
+	if len(hashes) > 0 {
+		columns = append(columns, ext.Column("hash", "UInt64"))
+	}
+	table, err := ext.NewTable("keys", columns...)
 	if err != nil {
 		return nil, fmt.Errorf("describe the keys: %w", err)
 	}
@@ -131,6 +164,11 @@ func withKeys(ctx context.Context, org leadevents.OrgID, eventType string, phone
 	}
 	if _, err := table.Block().Columns[1].Append(phones); err != nil {
 		return nil, fmt.Errorf("append the phones of %d keys: %w", len(phones), err)
+	}
+	for _, column := range hashes {
+		if _, err := table.Block().Columns[2].Append(column); err != nil {
+			return nil, fmt.Errorf("append the hashes of %d keys: %w", len(column), err)
+		}
 	}
 	return clickhouse.Context(params(ctx, clickhouse.Parameters{
 		"organization": strconv.FormatUint(uint64(org), 10),

@@ -53,6 +53,7 @@ func (db *DB) SaveReceipts(ctx context.Context, receipts []leadevents.Receipt) e
 		hashes                                   = make([]string, n)
 		received, inserted, duplicates, rejected = make([]uint32, n), make([]uint32, n), make([]uint32, n), make([]uint32, n)
 		created, finished                        = make([]int64, n), make([]int64, n)
+		conflicts, places                        = make([]int32, n), make([][]uint32, n)
 	)
 	for i := range receipts {
 		r := &receipts[i]
@@ -61,9 +62,13 @@ func (db *DB) SaveReceipts(ctx context.Context, receipts []leadevents.Receipt) e
 		hashes[i] = string(r.BodyHash[:])
 		received[i], inserted[i], duplicates[i], rejected[i] = uint32(r.Received), uint32(r.Inserted), uint32(r.Duplicates), uint32(r.Rejected)
 		created[i], finished[i] = int64(r.CreatedAt), int64(r.FinishedAt)
+		conflicts[i], places[i] = -1, []uint32{}
+		if r.Conflicts != nil {
+			conflicts[i], places[i] = int32(r.Conflicts.Count), append(places[i], r.Conflicts.Rows...)
+		}
 	}
-	err := db.insertColumns(ctx, `INSERT INTO batches (organization_id, batch_id, version, state, event_type, key_id, idempotency_key, body_hash, run_id, received, inserted, duplicates, rejected, created_at, finished_at)`,
-		orgs, batches, versions, states, types, keys, idempotencies, hashes, runs, received, inserted, duplicates, rejected, created, finished)
+	err := db.insertColumns(ctx, `INSERT INTO batches (organization_id, batch_id, version, state, event_type, key_id, idempotency_key, body_hash, run_id, received, inserted, duplicates, rejected, created_at, finished_at, conflicts, conflict_rows)`,
+		orgs, batches, versions, states, types, keys, idempotencies, hashes, runs, received, inserted, duplicates, rejected, created, finished, conflicts, places)
 	if err != nil {
 		return unavailable(fmt.Errorf("save %d receipts: %w", n, err))
 	}
@@ -140,13 +145,18 @@ func scanReceipt(org leadevents.OrgID, row interface{ Scan(...any) error }, befo
 		state, hash                              string
 		received, inserted, duplicates, rejected uint32
 		created, finished                        int64
+		conflicts                                int32
+		places                                   []uint32
 	)
 	err := row.Scan(append(before, &batch, &state, &r.EventType, &r.KeyID, &r.IdempotencyKey, &hash, &r.RunID,
-		&received, &inserted, &duplicates, &rejected, &created, &finished)...)
+		&received, &inserted, &duplicates, &rejected, &created, &finished, &conflicts, &places)...)
 	r.Batch, r.State = leadevents.BatchID(batch), leadevents.BatchState(state)
 	copy(r.BodyHash[:], hash)
 	r.Received, r.Inserted, r.Duplicates, r.Rejected = int(received), int(inserted), int(duplicates), int(rejected)
 	r.CreatedAt, r.FinishedAt = leadevents.Millis(created), leadevents.Millis(finished)
+	if conflicts >= 0 {
+		r.Conflicts = &leadevents.Conflicts{Count: int(conflicts), Rows: places}
+	}
 	return r, err
 }
 

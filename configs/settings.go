@@ -196,6 +196,9 @@ type Ingest struct {
 	// of it, big ones a quarter, those of a backfill a quarter, and each what the
 	// others leave; what is too early waits, and groups grow meanwhile.
 	MaxPartsPerSecond int `key:"max_parts_per_second" default:"100" range:"2..100000"`
+	// Conflicts counts the duplicates whose metadata is not what is stored; it reads the
+	// metadata of all duplicates.
+	Conflicts string `key:"conflicts" default:"off" oneof:"off on"`
 	// PeekTimeout bounds what comes before the deadline begins.
 	PeekTimeout time.Duration `key:"peek_timeout" default:"10s" range:"100ms..5m"`
 	// StoreSilence is how long a store may say nothing, though it is asked, until

@@ -146,6 +146,13 @@ func (g guardedStore) FindKeys(ctx context.Context, org leadevents.OrgID, eventT
 	})
 }
 
+// FindDiffering implements Store.
+func (g guardedStore) FindDiffering(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64, hashes []uint64) ([]leadevents.StoredMetadata, error) {
+	return read(ctx, g.breaker, func(ctx context.Context) ([]leadevents.StoredMetadata, error) {
+		return g.Store.FindDiffering(ctx, org, eventType, phones, occurredAt, hashes)
+	})
+}
+
 // SaveStates implements Store. Broken off, nothing was answered yet.
 func (g guardedStore) SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error {
 	_, err := read(ctx, g.breaker, func(ctx context.Context) (struct{}, error) {

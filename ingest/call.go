@@ -47,6 +47,7 @@ type Result struct {
 	Duplicates int
 	Rejected   int
 	Rejects    []leadevents.RowReject // the first 50
+	Conflicts  *leadevents.Conflicts  // nil where nobody looked
 }
 
 // finish hands the call its end; only the first counts.
@@ -60,7 +61,7 @@ func (c *Call) receipt(state leadevents.BatchState, at leadevents.Millis) leadev
 	return leadevents.Receipt{
 		Batch: c.id, Org: c.Org, EventType: c.EventType, State: state,
 		KeyID: c.KeyID, IdempotencyKey: c.IdempotencyKey, BodyHash: c.BodyHash, RunID: c.RunID,
-		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects), Rejects: c.Rejects,
+		Received: c.Received, Inserted: c.result.Inserted, Duplicates: c.result.Duplicates, Rejected: len(c.Rejects), Rejects: c.Rejects, Conflicts: c.result.Conflicts,
 		CreatedAt: leadevents.MillisOf(c.begun), FinishedAt: at,
 	}
 }
@@ -69,6 +70,6 @@ func (c *Call) receipt(state leadevents.BatchState, at leadevents.Millis) leadev
 func answered(r leadevents.Receipt) Result {
 	return Result{
 		Batch: r.Batch, Received: r.Received, Inserted: r.Inserted,
-		Duplicates: r.Duplicates, Rejected: r.Rejected, Rejects: r.Rejects,
+		Duplicates: r.Duplicates, Rejected: r.Rejected, Rejects: r.Rejects, Conflicts: r.Conflicts,
 	}
 }

@@ -15,6 +15,7 @@
 //  5. seal       of all that stored a key exactly one gets it: inserted. The
 //     others: duplicate. The epoch is checked in the same atomic step. Keys that are
 //     duplicates by a row alone are sealed for that row's batch
+//     Then, where it is asked for, duplicates with other metadata are counted
 //  6. contests   keys that two stored are written down: a merge may keep either row
 //  7. receipts   durable, then the answer
 //

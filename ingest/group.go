@@ -23,7 +23,7 @@ type group struct {
 	keys   []leadevents.Key
 	tokens []leadevents.BatchID // of that call
 	events []leadevents.Event
-	rows   [][]int32 // rows[c][r]: which key row r of call c is; -1 where the call brought it before
+	rows   [][]int32 // rows[c][r]: which key row r of call c is; ^key where the call brought it before
 
 	owners []leadevents.BatchID // after the peek, and then after the seal
 	known  []bool               // the owner is certain: nothing is to be sealed
@@ -58,7 +58,9 @@ func (g *group) run(ctx context.Context) error {
 	}
 	timer()
 	if g.calls[0].DryRun {
-		g.count(func(k int) bool { return !g.known[k] || g.owners[k] == g.tokens[k] })
+		inserted := func(k int) bool { return !g.known[k] || g.owners[k] == g.tokens[k] }
+		g.count(inserted)
+		g.conflicts(ctx, inserted)
 		return nil
 	}
 
@@ -81,7 +83,9 @@ func (g *group) run(ctx context.Context) error {
 		}
 	}
 	timer()
-	g.count(func(k int) bool { return g.owners[k] == g.tokens[k] })
+	inserted := func(k int) bool { return g.owners[k] == g.tokens[k] }
+	g.count(inserted)
+	g.conflicts(ctx, inserted)
 
 	// 6. contests and 7. receipts: durable before the answer.
 	timer = m.step("receipt")
@@ -139,7 +143,7 @@ func (g *group) collapse() {
 				lastCall = append(lastCall, int32(c))
 				rows[r] = k
 			case lastCall[k] == int32(c):
-				rows[r] = -1
+				rows[r] = ^k
 			default:
 				lastCall[k] = int32(c)
 				rows[r] = k

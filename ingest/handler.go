@@ -45,6 +45,7 @@ type resultJSON struct {
 	Inserted   int                      `json:"inserted"`
 	Duplicates int                      `json:"duplicates"`
 	Rejected   int                      `json:"rejected"`
+	Conflicts  *int                     `json:"conflicts,omitempty"` // absent where nobody looked
 	Rejects    []leadevents.ShownReject `json:"rejects"`
 	Batch      string                   `json:"batchId,omitzero"`
 	DryRun     bool                     `json:"dryRun,omitzero"`
@@ -132,6 +133,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	}
 	if result.Batch != 0 {
 		answer.Batch = result.Batch.String()
+	}
+	if result.Conflicts != nil {
+		answer.Conflicts = &result.Conflicts.Count
 	}
 	for i := range result.Rejects {
 		answer.Rejects[i] = result.Rejects[i].Show()

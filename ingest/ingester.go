@@ -52,6 +52,8 @@ type Config struct {
 	// Silence is how long a store may say nothing, though it is asked, until its
 	// calls are refused. Default 700 ms.
 	Silence time.Duration
+	// Conflicts has duplicates looked up whose metadata is not what is stored.
+	Conflicts bool
 	// Erased and Retention tell which events are not taken though they are right; nil:
 	// all are.
 	Erased    Erased

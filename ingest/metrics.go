@@ -22,6 +22,7 @@ type metrics struct {
 	unanswered  prometheus.Counter
 
 	historicalWaited prometheus.Counter
+	conflicts        prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
@@ -31,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 		rejects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leadevents_ingest_rejects_total",
 			Help: "Rejected rows by reason."}, []string{"reason"}),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "leadevents_ingest_step_seconds",
-			Help:    "Time of each step of a group: decode, peek, cold_check, insert, seal, receipt.",
+			Help:    "Time of each step of a group: decode, peek, cold_check, insert, seal, conflicts, receipt.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"step"}),
 		groups: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "leadevents_ingest_group_calls",
 			Help: "Calls that were stored together.", Buckets: prometheus.ExponentialBuckets(1, 2, 13)}),
@@ -53,10 +54,12 @@ func newMetrics(reg prometheus.Registerer, in *Ingester) metrics {
 			Help: "Keys that the ledger knew: duplicates decided without ClickHouse."}),
 		historicalWaited: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_historical_waited_seconds_total",
 			Help: "Time that big calls of a backfill waited because of ingest.historical_lanes."}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_conflicts_total",
+			Help: "Duplicates of answered calls whose metadata is not what is stored (ingest.conflicts)."}),
 		unanswered: prometheus.NewCounter(prometheus.CounterOpts{Name: "leadevents_ingest_failed_calls_total",
 			Help: "Calls that ended in an error."}),
 	}
-	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.statesAdded, m.ledgerHits, m.unanswered, m.historicalWaited,
+	reg.MustRegister(m.rows, m.rejects, m.steps, m.groups, m.refused, m.paced, m.resends, m.contested, m.coldChecked, m.orphans, m.statesAdded, m.ledgerHits, m.unanswered, m.historicalWaited, m.conflicts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_queue_calls", Help: "Small calls that wait for a group."},
 			func() float64 { return float64(len(in.small.queue) + len(in.once.queue)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "leadevents_ingest_bulk_calls", Help: "Big calls that run or wait."},
@@ -90,6 +93,9 @@ func (m *metrics) count(result Result, call *Call, err error) {
 	m.rows.WithLabelValues("inserted").Add(float64(result.Inserted))
 	m.rows.WithLabelValues("duplicate").Add(float64(result.Duplicates))
 	m.rows.WithLabelValues("rejected").Add(float64(result.Rejected))
+	if result.Conflicts != nil {
+		m.conflicts.Add(float64(result.Conflicts.Count))
+	}
 	for _, reject := range call.Rejects {
 		m.rejects.WithLabelValues(reject.Reason).Inc()
 	}

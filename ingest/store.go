@@ -20,6 +20,9 @@ type Store interface {
 	Kill(ctx context.Context, queryID string) error
 	// FindKeys reads every stored version of the keys (phones[i], occurredAt[i]).
 	FindKeys(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) ([]leadevents.StoredKey, error)
+	// FindDiffering reads those of the keys that are stored with metadata of another hash
+	// (xxHash64) than hashes[i], with what they are stored with.
+	FindDiffering(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64, hashes []uint64) ([]leadevents.StoredMetadata, error)
 	// SaveStates adds the states of keys whose rows are stored.
 	SaveStates(ctx context.Context, org leadevents.OrgID, eventType string, phones []uint64, occurredAt []int64) error
 	// RepairStates adds the states of the rows of a stretch; see ledger.Archive.

@@ -40,6 +40,8 @@ type batchJSON struct {
 	Inserted       int                   `json:"inserted"`
 	Duplicates     int                   `json:"duplicates"`
 	Rejected       int                   `json:"rejected"`
+	Conflicts      *int                  `json:"conflicts,omitempty"` // absent where nobody looked
+	ConflictRows   []uint32              `json:"conflictRows,omitempty"`
 	CreatedAt      string                `json:"createdAt"`
 	FinishedAt     *string               `json:"finishedAt"` // null while it is running
 	Key            string                `json:"keyId,omitempty"`
@@ -52,6 +54,9 @@ func shown(r leadevents.Receipt) batchJSON {
 		Batch: r.Batch.String(), State: r.State, EventType: r.EventType,
 		Received: r.Received, Inserted: r.Inserted, Duplicates: r.Duplicates, Rejected: r.Rejected,
 		CreatedAt: r.CreatedAt.String(), Key: r.KeyID, IdempotencyKey: r.IdempotencyKey, BodyHash: hex.EncodeToString(r.BodyHash[:]),
+	}
+	if r.Conflicts != nil {
+		b.Conflicts, b.ConflictRows = &r.Conflicts.Count, r.Conflicts.Rows
 	}
 	if r.FinishedAt != 0 {
 		text := r.FinishedAt.String()

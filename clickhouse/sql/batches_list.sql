@@ -6,7 +6,7 @@
 SELECT
     batch_id, state, event_type, key_id, idempotency_key, body_hash, run_id,
     received, inserted, duplicates, rejected,
-    toUnixTimestamp64Milli(created_at) AS created, toUnixTimestamp64Milli(finished_at)
+    toUnixTimestamp64Milli(created_at) AS created, toUnixTimestamp64Milli(finished_at), conflicts, conflict_rows
 FROM batches
 WHERE organization_id = {organization:UInt64}
   AND created_at >= fromUnixTimestamp64Milli({from:Int64})

@@ -140,6 +140,7 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 		GroupRows: s.Ingest.GroupRows, GroupBytes: int(s.Ingest.GroupBytes), GroupAge: s.Ingest.GroupAge,
 		BulkLanes: s.Ingest.BulkLanes, BulkQueue: s.Ingest.BulkQueue, PartsPerSecond: s.Ingest.MaxPartsPerSecond,
 		HistoricalLanes: s.Ingest.HistoricalLanes, HistoricalQueue: s.Ingest.HistoricalQueue, Horizon: s.Ledger.Horizon,
+		Conflicts:     s.Ingest.Conflicts == "on",
 		InsertTimeout: s.ClickHouse.InsertTimeout, PeekTimeout: s.Ingest.PeekTimeout,
 		Silence: s.Ingest.StoreSilence, Erased: erased, Retention: srv.retention,
 		Logger: log, Metrics: reg, Now: time.Now,
