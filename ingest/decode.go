@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"leadevents"
+	"leadevents/internal/rawjson"
 	"leadevents/journal"
 	"leadevents/retention"
 )
@@ -143,15 +144,15 @@ func (d *Decoder) head(body []byte) error {
 	if !s.isObject {
 		return leadevents.Errorf(leadevents.InvalidRequest, "the body must be a JSON object with organizationId, eventType and events")
 	}
-	org, err := readOrganization(s.organization.of(body))
+	org, err := readOrganization(s.organization.Of(body))
 	if err != nil {
 		return err
 	}
-	eventType, err := d.readEventType(s.eventType.of(body))
+	eventType, err := d.readEventType(s.eventType.Of(body))
 	if err != nil {
 		return err
 	}
-	switch events := s.events.of(body); {
+	switch events := s.events.Of(body); {
 	case isAbsent(events):
 		return leadevents.Errorf(leadevents.InvalidRequest, "events is missing; it must be an array of 1 to %d events", leadevents.MaxEvents)
 	case events[0] != '[':
@@ -227,10 +228,10 @@ func (d *Decoder) judge(body []byte) {
 		}
 		reject := leadevents.RowReject{Index: i, Reason: reason}
 		var cut phoneSpan
-		if phone := row.phone.of(body); len(phone) > 0 && phone[0] == '"' {
+		if phone := row.phone.Of(body); len(phone) > 0 && phone[0] == '"' {
 			reject.HasPhone = true
 			cut.start = len(d.phones)
-			d.phones = appendUnescaped(d.phones, phone[1:len(phone)-1], leadevents.MaxRejectPhone)
+			d.phones = rawjson.AppendUnescaped(d.phones, phone[1:len(phone)-1], leadevents.MaxRejectPhone)
 			cut.end = len(d.phones)
 		}
 		req.Rejects = append(req.Rejects, reject)
@@ -253,7 +254,7 @@ func (d *Decoder) event(body []byte, row *rowSpans) (leadevents.Event, string) {
 		return event, ReasonInvalidEvent
 	}
 
-	phone := row.phone.of(body)
+	phone := row.phone.Of(body)
 	if len(phone) == 0 || phone[0] != '"' {
 		return event, ReasonInvalidPhone
 	}
@@ -262,7 +263,7 @@ func (d *Decoder) event(body []byte, row *rowSpans) (leadevents.Event, string) {
 		return event, ReasonInvalidPhone
 	}
 
-	at := row.occurredAt.of(body)
+	at := row.occurredAt.Of(body)
 	if isAbsent(at) || len(at) == len(`""`) && at[0] == '"' {
 		return event, ReasonMissingOccurredAt
 	}
@@ -277,7 +278,7 @@ func (d *Decoder) event(body []byte, row *rowSpans) (leadevents.Event, string) {
 		}
 	}
 
-	metadata := row.metadata.of(body)
+	metadata := row.metadata.Of(body)
 	switch {
 	case isAbsent(metadata):
 		event.Metadata = d.compacted([]byte("{}"))
@@ -303,7 +304,7 @@ func (d *Decoder) unescaped(literal []byte) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw
 	}
-	d.plain = appendUnescaped(d.plain[:0], raw, math.MaxInt)
+	d.plain = rawjson.AppendUnescaped(d.plain[:0], raw, math.MaxInt)
 	return d.plain
 }
 
@@ -312,18 +313,6 @@ func (d *Decoder) unescaped(literal []byte) []byte {
 // earlier slices keep the array they were cut from.
 func (d *Decoder) compacted(object []byte) []byte {
 	start := len(d.compact)
-	for i := 0; i < len(object); {
-		switch c := object[i]; c {
-		case ' ', '\t', '\n', '\r':
-			i++
-		case '"':
-			end, _ := scanString(object, i+1)
-			d.compact = append(d.compact, object[i:end+1]...)
-			i = end + 1
-		default:
-			d.compact = append(d.compact, c)
-			i++
-		}
-	}
+	d.compact = rawjson.AppendCompact(d.compact, object)
 	return d.compact[start:len(d.compact):len(d.compact)]
 }

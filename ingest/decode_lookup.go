@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"leadevents"
+	"leadevents/internal/rawjson"
 )
 
 // LookupOrganization finds the organizationId of a body that is not trusted
@@ -24,7 +25,7 @@ func LookupOrganization(body []byte) (leadevents.OrgID, bool) {
 		if i >= len(body) || body[i] != '"' {
 			return 0, false
 		}
-		end, ok := scanString(body, i+1)
+		end, ok := rawjson.ScanString(body, i+1)
 		if !ok {
 			return 0, false
 		}
@@ -33,12 +34,12 @@ func LookupOrganization(body []byte) (leadevents.OrgID, bool) {
 			return 0, false
 		}
 		i = skipSpace(body, i+1)
-		if nameIs(name, fieldOrganization) {
+		if rawjson.NameIs(name, fieldOrganization) {
 			digits := i
-			for i < len(body) && isDigit(body[i]) {
+			for i < len(body) && rawjson.IsDigit(body[i]) {
 				i++
 			}
-			if i < len(body) && body[i] != ',' && body[i] != '}' && !isSpace(body[i]) {
+			if i < len(body) && body[i] != ',' && body[i] != '}' && !rawjson.IsSpace(body[i]) {
 				return 0, false
 			}
 			return parseOrganization(body[digits:i])
@@ -50,7 +51,7 @@ func LookupOrganization(body []byte) (leadevents.OrgID, bool) {
 }
 
 func skipSpace(b []byte, i int) int {
-	for i < len(b) && isSpace(b[i]) {
+	for i < len(b) && rawjson.IsSpace(b[i]) {
 		i++
 	}
 	return i

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"hash/maphash"
 	"math"
+
+	"leadevents/internal/rawjson"
 )
 
 // nameSet is the set of names at the top level of a body, to find one that
@@ -74,11 +76,11 @@ func (s *nameSet) after(i int) int       { return (i + 1) & (len(s.table) - 1) }
 // name is the unescaped name that starts at start, in the given buffer if it
 // needs one.
 func (s *nameSet) name(buffer int, body []byte, start uint32) []byte {
-	end, _ := scanString(body, int(start))
+	end, _ := rawjson.ScanString(body, int(start))
 	raw := body[start:end]
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw
 	}
-	s.plain[buffer] = appendUnescaped(s.plain[buffer][:0], raw, math.MaxInt)
+	s.plain[buffer] = rawjson.AppendUnescaped(s.plain[buffer][:0], raw, math.MaxInt)
 	return s.plain[buffer]
 }

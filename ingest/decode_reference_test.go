@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"leadevents"
+	"leadevents/internal/rawjson"
 )
 
 // referenceDecode is the decoder again, slow and plain: the standard library
@@ -243,23 +244,23 @@ func FuzzAppendUnescaped(f *testing.F) {
 		literal := `"` + raw + `"`
 		var want string
 		if !utf8.ValidString(raw) || json.Unmarshal([]byte(literal), &want) != nil {
-			if end, ok := scanString([]byte(literal), 1); ok && end == len(literal)-1 {
+			if end, ok := rawjson.ScanString([]byte(literal), 1); ok && end == len(literal)-1 {
 				t.Fatalf("scanString takes %q, encoding/json does not", literal)
 			}
 			return
 		}
-		if end, ok := scanString([]byte(literal), 1); !ok || end != len(literal)-1 {
+		if end, ok := rawjson.ScanString([]byte(literal), 1); !ok || end != len(literal)-1 {
 			t.Fatalf("scanString(%q) = %d, %v", literal, end, ok)
 		}
-		if got := string(appendUnescaped(nil, []byte(raw), math.MaxInt)); got != want {
+		if got := string(rawjson.AppendUnescaped(nil, []byte(raw), math.MaxInt)); got != want {
 			t.Fatalf("appendUnescaped(%q) = %q, want %q", raw, got, want)
 		}
 		runes := []rune(want)
 		limit = max(0, min(limit, len(runes)))
-		if got := string(appendUnescaped(nil, []byte(raw), limit)); got != string(runes[:limit]) {
+		if got := string(rawjson.AppendUnescaped(nil, []byte(raw), limit)); got != string(runes[:limit]) {
 			t.Fatalf("appendUnescaped(%q, %d) = %q, want %q", raw, limit, got, string(runes[:limit]))
 		}
-		if nameIs([]byte(raw), "events") != (want == "events") {
+		if rawjson.NameIs([]byte(raw), "events") != (want == "events") {
 			t.Fatalf("nameIs(%q) is wrong", raw)
 		}
 	})

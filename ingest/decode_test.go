@@ -264,8 +264,8 @@ func TestResetGivesUnusualBuffersBack(t *testing.T) {
 		t.Fatalf("Decode: %v", err)
 	}
 	d.Reset()
-	if d.scan.body != nil || cap(d.compact) > keepBytes || len(d.scan.names.table) > keepNames || cap(d.request.Rejects) > keepRows/16 {
-		t.Errorf("kept: body %d, compact %d, names %d", len(d.scan.body), cap(d.compact), len(d.scan.names.table))
+	if d.scan.Body != nil || cap(d.compact) > keepBytes || len(d.scan.names.table) > keepNames || cap(d.request.Rejects) > keepRows/16 {
+		t.Errorf("kept: body %d, compact %d, names %d", len(d.scan.Body), cap(d.compact), len(d.scan.names.table))
 	}
 	for _, event := range d.request.Events[:cap(d.request.Events)] {
 		if event.Metadata != nil {

@@ -1,4 +1,4 @@
-package ingest
+package rawjson
 
 import (
 	"bytes"
@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// appendUnescaped appends the text of a valid string literal (without its
+// AppendUnescaped appends the text of a valid string literal (without its
 // quotes) to dst, at most limit code points of it. A \u escape of a lone
 // surrogate becomes U+FFFD, as in encoding/json.
-func appendUnescaped(dst, raw []byte, limit int) []byte {
+func AppendUnescaped(dst, raw []byte, limit int) []byte {
 	for len(raw) > 0 && limit > 0 {
 		if limit >= len(raw) { // no more code points than bytes: copy up to the next escape
 			n := bytes.IndexByte(raw, '\\')
@@ -65,7 +65,7 @@ func hex4(b []byte) (r rune, ok bool) {
 	}
 	for _, c := range b[:4] {
 		switch {
-		case isDigit(c):
+		case IsDigit(c):
 			c -= '0'
 		case c|0x20 >= 'a' && c|0x20 <= 'f':
 			c = c | 0x20 - 'a' + 10
@@ -77,9 +77,9 @@ func hex4(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// nameIs tells whether a field's name, as it stands in the body, is the given
+// NameIs tells whether a field's name, as it stands in the body, is the given
 // one once it is unescaped: "ev\u0065nts" is events. The given one is ASCII.
-func nameIs(raw []byte, name string) bool {
+func NameIs(raw []byte, name string) bool {
 	if len(raw) == len(name) { // an escaped name is longer than what it means
 		return string(raw) == name
 	}
@@ -99,5 +99,23 @@ func nameIs(raw []byte, name string) bool {
 	return len(raw) == 0
 }
 
-// shown is a field's name for a message: unescaped, its beginning only.
-func shown(raw []byte) string { return string(appendUnescaped(nil, raw, 64)) }
+// Shown is a field's name for a message: unescaped, its beginning only.
+func Shown(raw []byte) string { return string(AppendUnescaped(nil, raw, 64)) }
+
+// AppendCompact appends a valid value without the white space between its tokens.
+func AppendCompact(dst, value []byte) []byte {
+	for i := 0; i < len(value); {
+		switch c := value[i]; c {
+		case ' ', '\t', '\n', '\r':
+			i++
+		case '"':
+			end, _ := ScanString(value, i+1)
+			dst = append(dst, value[i:end+1]...)
+			i = end + 1
+		default:
+			dst = append(dst, c)
+			i++
+		}
+	}
+	return dst
+}
