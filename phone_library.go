@@ -6,11 +6,11 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// libraryPhone asks the library: Parse without a default region, then
+// libraryPhone asks the library: Parse with a default region (UNKNOWN_REGION: without), then
 // IsPossibleNumberWithReason, then Format. It is what phoneText.parse must
 // equal, and what decides where that does not want to.
-func libraryPhone(s string) (Phone, phoneVerdict) {
-	number, err := phonenumbers.Parse(s, phonenumbers.UNKNOWN_REGION)
+func libraryPhone(s, region string) (Phone, phoneVerdict) {
+	number, err := phonenumbers.Parse(s, region)
 	if err != nil {
 		return 0, phoneUnparsable
 	}

@@ -11,7 +11,7 @@ import (
 
 // oracle is the contract's sentence, word by word, on the library alone.
 func oracle(s string) (Phone, phoneVerdict) {
-	p, verdict := libraryPhone(s)
+	p, verdict := libraryPhone(s, phonenumbers.UNKNOWN_REGION)
 	if verdict != phoneUnparsable {
 		return p, verdict
 	}
@@ -24,7 +24,7 @@ func oracle(s string) (Phone, phoneVerdict) {
 	if second == s {
 		return p, verdict
 	}
-	return libraryPhone(second)
+	return libraryPhone(second, phonenumbers.UNKNOWN_REGION)
 }
 
 // checkPhone compares ParsePhone's and ParsePhoneBytes' answer with the oracle's.

@@ -281,5 +281,5 @@ func parseForeignDigits(digits string) (Phone, phoneVerdict) {
 	if len(digits) > maxForeignDigits {
 		return 0, phoneUnparsable // ErrNumTooLong
 	}
-	return libraryPhone("+" + digits)
+	return libraryPhone("+"+digits, phonenumbers.UNKNOWN_REGION)
 }

@@ -53,9 +53,15 @@ type Conflicts struct {
 // MaxConflictsShown is how many of a call's conflicts are kept.
 const MaxConflictsShown = 50
 
-// ReasonInvalidPhone is why a row's phone is rejected, in ingest and in uploads:
-// [ParsePhone] does not read it.
-const ReasonInvalidPhone = "invalid phoneE164"
+// The reasons of API.md 1 that a row itself gives: who reads files refuses by
+// them what could not even be sent, and a phone is rejected by its in uploads too.
+const (
+	ReasonInvalidEvent      = "invalid event"
+	ReasonInvalidPhone      = "invalid phoneE164"
+	ReasonMissingOccurredAt = "missing occurredAt"
+	ReasonInvalidOccurredAt = "invalid occurredAt"
+	ReasonInvalidMetadata   = "invalid metadata"
+)
 
 // RowReject is one row of a call or upload that was not accepted.
 type RowReject struct {

@@ -21,11 +21,11 @@ const (
 // The reasons a row can be rejected for, in the order they are examined: the
 // first that applies is the one reported.
 const (
-	ReasonInvalidEvent      = "invalid event"
+	ReasonInvalidEvent      = leadevents.ReasonInvalidEvent
 	ReasonInvalidPhone      = leadevents.ReasonInvalidPhone
-	ReasonMissingOccurredAt = "missing occurredAt"
-	ReasonInvalidOccurredAt = "invalid occurredAt"
-	ReasonInvalidMetadata   = "invalid metadata"
+	ReasonMissingOccurredAt = leadevents.ReasonMissingOccurredAt
+	ReasonInvalidOccurredAt = leadevents.ReasonInvalidOccurredAt
+	ReasonInvalidMetadata   = leadevents.ReasonInvalidMetadata
 	ReasonMetadataTooLarge  = "metadata too large"
 	// Of rows that are right, and not taken: see refuse.go.
 	ReasonExpired = retention.ReasonExpired
