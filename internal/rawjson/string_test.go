@@ -1,8 +1,10 @@
 package rawjson
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // Strings are read eight bytes at a time: each special byte at each place of
@@ -31,6 +33,36 @@ func TestStringsEndWhereTheyEnd(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+func FuzzAppendQuoted(f *testing.F) {
+	for _, s := range []string{"", "a", "\"\\\x00\x1f\n\r\t", "é😀", strings.Repeat("x", 7) + `"` + strings.Repeat("y", 9), "\x7f\u2028"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return
+		}
+		literal := AppendQuoted([]byte("x"), []byte(text))[1:]
+		var back string
+		if err := json.Unmarshal(literal, &back); err != nil || back != text {
+			t.Fatalf("AppendQuoted(%q) = %s, read as %q, %v", text, literal, back, err)
+		}
+		if end, ok := ScanString(literal, 1); !ok || end != len(literal)-1 {
+			t.Fatalf("ScanString(%s) = %d, %v", literal, end, ok)
+		}
+	})
+}
+
+func TestAppendCompact(t *testing.T) {
+	for text, want := range map[string]string{
+		`{ "a b" : [ 1 , 2 ] , "c" : "\" x" }`: `{"a b":[1,2],"c":"\" x"}`,
+		"[\n\t\r {} ]":                         `[{}]`,
+	} {
+		if got := string(AppendCompact(nil, []byte(text))); got != want {
+			t.Errorf("AppendCompact(%s) = %s", text, got)
 		}
 	}
 }

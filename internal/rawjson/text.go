@@ -2,6 +2,7 @@ package rawjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -119,3 +120,37 @@ func AppendCompact(dst, value []byte) []byte {
 	}
 	return dst
 }
+
+// AppendQuoted appends UTF-8 text as a string literal. Only what must be is
+// escaped.
+func AppendQuoted(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	for i := 0; ; {
+		start := i
+		for i+8 <= len(text) && stopBytes(binary.LittleEndian.Uint64(text[i:])) == 0 {
+			i += 8
+		}
+		for i < len(text) && text[i] != '"' && text[i] != '\\' && text[i] >= ' ' {
+			i++
+		}
+		dst = append(dst, text[start:i]...)
+		if i == len(text) {
+			return append(dst, '"')
+		}
+		switch c := text[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+	}
+}
+
+const hexDigits = "0123456789abcdef"
