@@ -2,7 +2,6 @@ package backfill
 
 import (
 	"bytes"
-	"hash/maphash"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,18 +12,16 @@ import (
 
 // Refusals that are not of API.md, and hints that are not of times.
 const (
-	refusedNoType  = "missing eventType"
-	refusedType    = "eventType must have 1 to 128 characters"
-	refusedUTF8    = "not UTF-8"
-	refusedLong    = "longer than 1 MiB; the first 64 KiB of it are kept"
-	hintUTF8       = "perhaps it is in Windows-1252: iconv -f WINDOWS-1252 -t UTF-8"
-	hintCut        = "the file ends in it: was it copied whole?"
-	hintNational   = "the phone has no calling code; if it is a national number: --" + FlagRegion + ", as in US"
-	hintRegion     = "the phone is no number of the region of --" + FlagRegion
-	hintMetadata   = "the column metadata has objects in its first rows; --" + FlagMetadata + " metadata stores it as one field, whatever it is"
-	maxEventType   = 128 // code points
-	knownPhones    = 1 << 14
-	knownPhoneText = 24
+	refusedNoType = "missing eventType"
+	refusedType   = "eventType must have 1 to 128 characters"
+	refusedUTF8   = "not UTF-8"
+	refusedLong   = "longer than 1 MiB; the first 64 KiB of it are kept"
+	hintUTF8      = "perhaps it is in Windows-1252: iconv -f WINDOWS-1252 -t UTF-8"
+	hintCut       = "the file ends in it: was it copied whole?"
+	hintNational  = "the phone has no calling code; if it is a national number: --" + FlagRegion + ", as in US"
+	hintRegion    = "the phone is no number of the region of --" + FlagRegion
+	hintMetadata  = "the column metadata has objects in its first rows; --" + FlagMetadata + " metadata stores it as one field, whatever it is"
+	maxEventType  = 128 // code points
 )
 
 // shaper makes the fields of events out of a file's texts.
@@ -32,13 +29,9 @@ type shaper struct {
 	mapping *Mapping
 	clock   *clock
 	buffers
-	lastType  string // mostly the next row's too: no allocation
-	phoneHint string // of the current row
-
-	// Numbers of a region cost 10 µs each, and history has the same leads again
-	// and again: the last ones are kept, 16,384 of 48 bytes.
-	seed   maphash.Seed
-	phones []knownPhone
+	lastType  string                  // mostly the next row's too: no allocation
+	phoneHint string                  // of the current row
+	region    *leadevents.PhoneRegion // nil: none
 }
 
 // buffers are what rows are put together in.
@@ -46,24 +39,17 @@ type buffers struct {
 	phone, time, meta, raw []byte
 }
 
-type knownPhone struct {
-	text  [knownPhoneText]byte
-	len   uint8 // of text; 0: free
-	ok    bool
-	phone leadevents.Phone
-}
-
 func newShaper(m *Mapping) (*shaper, error) {
-	s := &shaper{mapping: m, seed: maphash.MakeSeed()}
+	s := &shaper{mapping: m}
 	var err error
 	if s.clock, err = newClock(m.TimeFormat, m.TimeZone); err != nil {
 		return nil, err
 	}
 	if m.Region != "" {
-		if !leadevents.KnownRegion(m.Region) {
+		var ok bool
+		if s.region, ok = leadevents.NewPhoneRegion(m.Region); !ok {
 			return nil, leadevents.Errorf(leadevents.InvalidRequest, "--%s %q is no region: two capitals were expected, as in US or DE", FlagRegion, m.Region)
 		}
-		s.phones = make([]knownPhone, knownPhones)
 	}
 	if n := utf8.RuneCountInString(m.FixedType); n > maxEventType || !utf8.ValidString(m.FixedType) {
 		return nil, leadevents.Errorf(leadevents.InvalidRequest, "--%s has %d characters; it must have 1 to %d, in UTF-8", FlagEventType, n, maxEventType)
@@ -139,31 +125,17 @@ func (s *shaper) readPhone(row *Row, text []byte) {
 	if len(trimmed) == 0 || trimmed[0] == '+' || bytes.HasPrefix(trimmed, []byte("00")) {
 		return
 	}
-	if s.mapping.Region == "" {
+	if s.region == nil {
 		row.Hint = hintNational
 		return
 	}
-	phone, ok := s.national(trimmed)
+	phone, ok := s.region.Parse(trimmed)
 	if !ok {
 		row.Hint = hintRegion
 		return
 	}
 	s.phone = phone.AppendTo(s.phone[:0])
 	row.Phone = s.phone
-}
-
-// national reads a number of the region.
-func (s *shaper) national(text []byte) (leadevents.Phone, bool) {
-	if len(text) > knownPhoneText {
-		return leadevents.ParsePhoneIn(s.mapping.Region, text)
-	}
-	known := &s.phones[maphash.Bytes(s.seed, text)%knownPhones]
-	if int(known.len) == len(text) && bytes.Equal(known.text[:known.len], text) {
-		return known.phone, known.ok
-	}
-	known.len = uint8(copy(known.text[:], text))
-	known.phone, known.ok = leadevents.ParsePhoneIn(s.mapping.Region, text)
-	return known.phone, known.ok
 }
 
 // setTime reads a time, or is the reason why not.
