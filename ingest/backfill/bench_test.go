@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -48,7 +50,21 @@ func benchParquet(tb testing.TB, n int) []byte {
 	return parquetFile(tb, rows, parquet.Compression(&parquet.Zstd))
 }
 
-// BenchmarkNext reads files of 200,000 events, Open with its look at the columns included.
+// BenchmarkNext reads files of 200,000 events, Open with its look at the columns
+// included. Rows of a second of a core (EPYC, busy with other things, November 2026):
+//
+//	NDJSON plain, zstd, gzip, spaced    5.7 M, 4.1 M, 3.5 M, 4.3 M
+//	CSV plain, zstd, national numbers   5.0 M, 3.7 M, 3.7 M
+//	Parquet, zstd                       2.6 M
+//
+// Tried on the same rows and slower:
+//
+//	bufio.Scanner and json/v2 into a struct        0.5 M, encoding/json 0.2 M
+//	encoding/csv, records alone                    3.1 M (here 5.0 M with events, Raw and metadata)
+//	zstd with 2 and 4 goroutines                   0.9 and 0.5 of one's rate
+//	compress/gzip                                  0.7 of klauspost's
+//	time.AppendFormat for Parquet's timestamps     1.5 M
+//	libphonenumber for national numbers            0.2 M
 func BenchmarkNext(b *testing.B) {
 	spaced := func(n int) []byte {
 		var out []byte
@@ -77,6 +93,7 @@ func BenchmarkNext(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			files := findAll(b, write(b, c.file, c.content))
 			b.ReportAllocs()
+			before := cpuTime(b)
 			for b.Loop() {
 				source, err := Open(b.Context(), files, c.mapping, Position{})
 				if err != nil {
@@ -99,7 +116,19 @@ func BenchmarkNext(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(benchRows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			used := cpuTime(b) - before
+			b.ReportMetric(float64(benchRows)*float64(b.N)/used.Seconds(), "rows/cpu-s")
 		})
 	}
+}
+
+// cpuTime is what the process has used so far: on a machine that others use as
+// well the time that passes says little.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

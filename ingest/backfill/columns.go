@@ -65,7 +65,9 @@ func tellColumns(file string, names []string, sparse bool, m *Mapping, isObject 
 			if err != nil {
 				return c, err
 			}
-			c.chosen = append(c.chosen, name)
+			if !slices.Contains(c.chosen, name) {
+				c.chosen = append(c.chosen, name)
+			}
 		}
 		c.none = len(c.chosen) == 0
 	default:

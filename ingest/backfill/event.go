@@ -37,6 +37,8 @@ type shaper struct {
 // buffers are what rows are put together in.
 type buffers struct {
 	phone, time, meta, raw []byte
+	window                 []byte // of the text that is read
+	decompressors          decompressors
 }
 
 func newShaper(m *Mapping) (*shaper, error) {

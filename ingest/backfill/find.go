@@ -173,11 +173,12 @@ func identify(name string) (File, error) {
 
 // decompressedHead is the beginning of what a compressed beginning holds.
 func decompressedHead(head []byte, compression string) ([]byte, error) {
-	r, stop, err := decompress(bytes.NewReader(head), compression)
+	var d decompressors
+	defer d.close()
+	r, err := d.read(bytes.NewReader(head), compression)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
 	text := make([]byte, 64)
 	n, err := io.ReadFull(r, text)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

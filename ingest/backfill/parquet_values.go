@@ -18,14 +18,12 @@ import (
 // appendValue appends a value as JSON.
 type appendValue func(dst []byte, v *parquet.Value) []byte
 
-// instant is a value as a moment; without zoned it is a local time. Out of
-// anybody's calendar it is the zero Time.
+// instant is a value as a moment; without zoned it is a local time.
 type instant func(v *parquet.Value) (t time.Time, zoned bool)
 
-// Layouts of times in metadata: as many digits as the column has.
-var timeLayouts = map[time.Duration]string{
-	time.Millisecond: "2006-01-02T15:04:05.000", time.Microsecond: "2006-01-02T15:04:05.000000", time.Nanosecond: "2006-01-02T15:04:05.000000000",
-}
+// fractions is how many digits the seconds of a time in metadata have: as many
+// as its column has.
+var fractions = map[time.Duration]int{time.Millisecond: 3, time.Microsecond: 6, time.Nanosecond: 9}
 
 // valueOf is how a type's values are written, and whether they are texts.
 func valueOf(typ parquet.Type) (_ appendValue, text bool) {
@@ -48,20 +46,17 @@ func valueOf(typ parquet.Type) (_ appendValue, text bool) {
 			return func(dst []byte, v *parquet.Value) []byte { return appendDecimal(dst, v, scale) }, false
 		case *format.TimeType:
 			unit := unitDuration(t.Unit)
-			layout := timeLayouts[unit][len("2006-01-02T"):]
+			layout := "15:04:05.000000000"[:len("15:04:05.")+fractions[unit]]
 			return func(dst []byte, v *parquet.Value) []byte {
 				return quoteTime(dst, time.Unix(0, 0).UTC().Add(time.Duration(integer(v))*unit), layout)
 			}, false
 		case *format.DateType:
 			return func(dst []byte, v *parquet.Value) []byte { return quoteTime(dst, date(v), "2006-01-02") }, false
 		case *format.TimestampType:
-			at, layout := instantOf(typ), timeLayouts[unitDuration(t.Unit)]
-			if t.IsAdjustedToUTC {
-				layout += "Z"
-			}
+			at, fraction := instantOf(typ), fractions[unitDuration(t.Unit)]
 			return func(dst []byte, v *parquet.Value) []byte {
-				moment, _ := at(v)
-				return quoteTime(dst, moment, layout)
+				moment, zoned := at(v)
+				return quoteStamp(dst, moment, fraction, zoned)
 			}, false
 		case *format.Float16Type:
 			return appendFloat16, false
@@ -70,7 +65,7 @@ func valueOf(typ parquet.Type) (_ appendValue, text bool) {
 	switch typ.Kind() {
 	case parquet.Int96:
 		return func(dst []byte, v *parquet.Value) []byte {
-			return quoteTime(dst, int96Time(v.Int96()), timeLayouts[time.Nanosecond]+"Z")
+			return quoteStamp(dst, int96Time(v.Int96()), 9, true)
 		}, false
 	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double:
 		return appendPlain, false
@@ -119,6 +114,14 @@ func int96Time(v deprecated.Int96) time.Time {
 
 func quoteTime(dst []byte, t time.Time, layout string) []byte {
 	return append(t.AppendFormat(append(dst, '"'), layout), '"')
+}
+
+func quoteStamp(dst []byte, t time.Time, fraction int, zoned bool) []byte {
+	dst = appendStamp(append(dst, '"'), t, fraction)
+	if zoned {
+		dst = append(dst, 'Z')
+	}
+	return append(dst, '"')
 }
 
 func integer(v *parquet.Value) int64 {

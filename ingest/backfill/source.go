@@ -38,9 +38,8 @@ type source struct {
 	read atomic.Int64 // of the current one
 }
 
-func open(ctx context.Context, files []File, m Mapping, at Position) (Source, error) {
+func open(ctx context.Context, files []File, m Mapping, at Position) (_ Source, err error) {
 	s := &source{ctx: ctx, files: files, at: at}
-	var err error
 	if s.shaper, err = newShaper(&m); err != nil {
 		return nil, err
 	}
@@ -73,6 +72,7 @@ func open(ctx context.Context, files []File, m Mapping, at Position) (Source, er
 			r.close()
 			in.close()
 		} else if leadevents.KindOf(err) == leadevents.InvalidRequest || ctx.Err() != nil {
+			s.shaper.decompressors.close()
 			return nil, err
 		}
 	}
@@ -83,7 +83,7 @@ func open(ctx context.Context, files []File, m Mapping, at Position) (Source, er
 // it cannot be read, or, if it is only looked at, that this would take long.
 func openFile(ctx context.Context, f File, s *shaper, read *atomic.Int64, lookOnly bool) (_ reader, _ *input, err error) {
 	read.Store(0)
-	in, err := openInput(ctx, f, read)
+	in, err := openInput(ctx, f, &s.decompressors, read)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,8 +92,9 @@ func openFile(ctx context.Context, f File, s *shaper, read *atomic.Int64, lookOn
 			in.close()
 		}
 	}()
-	var w window
+	w := window{buf: s.window} // one file is open at a time
 	w.begin(in)
+	s.window = w.buf
 	head := w.head(len("PAR1"))
 	if bytes.HasPrefix(head, []byte("\xFF\xFE")) || bytes.HasPrefix(head, []byte("\xFE\xFF")) {
 		return nil, nil, leadevents.Errorf(leadevents.InvalidRequest, "%s is in UTF-16: iconv -f UTF-16 -t UTF-8 makes it readable", f.Name)
@@ -207,6 +208,7 @@ func (s *source) Progress() (read, size int64) {
 // Close gives back what is open.
 func (s *source) Close() error {
 	s.closeFile()
+	s.shaper.decompressors.close()
 	if s.err == nil {
 		s.err = errors.New("the source is closed")
 	}

@@ -147,8 +147,22 @@ func TestEveryMomentIsWrittenAndRead(t *testing.T) {
 	}
 	for at := leadevents.MinOccurredAt; at <= leadevents.MaxOccurredAt; at += 86_399_999 * 7 {
 		text := appendMillis(nil, at)
+		if want := at.String(); string(text) != want {
+			t.Fatalf("%s is written as %s", want, text)
+		}
 		if m := clock.read(text); !m.asIs || m.at != at {
 			t.Fatalf("%s is read as %+v", text, m)
+		}
+	}
+}
+
+func TestAppendStamp(t *testing.T) {
+	for _, year := range []int{-5, 0, 999, 1969, 2026, 9999, 12345} {
+		at := time.Date(year, 2, 3, 4, 5, 6, 7_089_001, time.UTC)
+		for fraction, layout := range map[int]string{3: "2006-01-02T15:04:05.000", 6: "2006-01-02T15:04:05.000000", 9: "2006-01-02T15:04:05.000000000"} {
+			if got, want := string(appendStamp(nil, at, fraction)), at.Format(layout); got != want {
+				t.Errorf("%s is written as %s", want, got)
+			}
 		}
 	}
 }
