@@ -36,17 +36,25 @@ const (
 )
 
 // serverFlags say which server a command works with, and as whom.
-type serverFlags struct{ url, key, caFile, dataDir string }
+type serverFlags struct {
+	url, key, caFile, dataDir string
+	keyless                   bool // the command may do without a key
+}
 
 // addServerFlags gives cmd --url, --key, --ca-file and --data-dir.
 func addServerFlags(cmd *cobra.Command) *serverFlags {
 	f := &serverFlags{}
+	cmd.Flags().StringVar(&f.url, "url", "", "the server's `URL` (or "+urlEnv+"; default http://127.0.0.1:8080)")
+	f.addCredentialFlags(cmd)
+	return f
+}
+
+// addCredentialFlags gives cmd all of them but --url.
+func (f *serverFlags) addCredentialFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.url, "url", "", "the server's `URL` (or "+urlEnv+"; default http://127.0.0.1:8080)")
 	flags.StringVar(&f.key, "key", "", "an API `KEY` of the organization (better in "+keyEnv+": the command line is seen by all users of the machine)")
 	flags.StringVar(&f.caFile, "ca-file", "", "a `FILE` of authorities for the server's certificate (or "+caEnv+"; default the system's)")
 	flags.StringVar(&f.dataDir, "data-dir", "", "take the URL and a key of the leadevents dev that runs on `DIR`")
-	return f
 }
 
 // open makes the client.
@@ -79,6 +87,7 @@ func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = trust
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns // one host is all there is
 	c.http = &http.Client{Transport: transport}
 	if c.url == "" {
 		c.url = os.Getenv(urlEnv)
@@ -89,7 +98,7 @@ func (f *serverFlags) open(cmd *cobra.Command) (*client, error) {
 	if c.key.IsZero() {
 		c.key = auth.NewSecret(os.Getenv(keyEnv))
 	}
-	if c.key.IsZero() {
+	if c.key.IsZero() && !f.keyless {
 		return nil, usagef(cmd, "an API key is missing: give --key, %s or --data-dir", keyEnv)
 	}
 	c.url = strings.TrimRight(c.url, "/")
@@ -107,13 +116,22 @@ type client struct {
 // send sends one request and gives its answer, if it is a success; the caller
 // closes its body. What the server refused is a *leadevents.Error of its kind.
 func (c *client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	header := http.Header{}
+	if contentType != "" {
+		header.Set("Content-Type", contentType)
+	}
+	return c.sendWith(ctx, method, path, header, body)
+}
+
+// sendWith is send with any headers.
+func (c *client) sendWith(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("make a request of %s: %w", c.url, err)
 	}
-	request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
-	if contentType != "" {
-		request.Header.Set("Content-Type", contentType)
+	request.Header = header.Clone()
+	if !c.key.IsZero() {
+		request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -137,6 +155,16 @@ func unreached(err error) *net.OpError {
 	return nil
 }
 
+// strangerError is an answer that is none of a leadevents: of a proxy, or of something else.
+type strangerError struct {
+	code   int
+	status string
+}
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("the server answered %s, and not as leadevents does: is the URL right?", e.status)
+}
+
 // refusalOf is the error that the server answered.
 func refusalOf(response *http.Response) error {
 	var answer struct {
@@ -144,7 +172,7 @@ func refusalOf(response *http.Response) error {
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
 	if err != nil || json.Unmarshal(text, &answer) != nil || answer.Error.Message == "" {
-		return fmt.Errorf("the server answered %s, and not as leadevents does: is the URL right?", response.Status)
+		return &strangerError{response.StatusCode, response.Status}
 	}
 	refused := &leadevents.Error{Message: answer.Error.Message}
 	for _, kind := range leadevents.Kinds() {
