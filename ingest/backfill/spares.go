@@ -1,0 +1,34 @@
+package backfill
+
+import "sync"
+
+// spares are batches whose memory is used again, so that a run holds what its window
+// holds and no garbage beside it. More than spareBatches are let go: a file with a thousand
+// types has as many batches open, all of them small.
+type spares struct {
+	mu   sync.Mutex
+	free []*batch
+}
+
+const spareBatches = 8
+
+func (s *spares) batch() *batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		b := s.free[n-1]
+		s.free = s.free[:n-1]
+		return b
+	}
+	return &batch{}
+}
+
+func (s *spares) put(b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	memory := batch{body: b.body[:0], packed: b.packed[:0], raw: b.raw[:0], rows: b.rows[:0]}
+	*b = batch{} // its span still has it
+	if len(s.free) < spareBatches {
+		s.free = append(s.free, &memory)
+	}
+}
