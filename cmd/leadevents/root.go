@@ -56,7 +56,7 @@ rejected.`,
 	root.AddCommand(
 		newDev(), newServe(),
 		newMigrate(), newCheck(), newReady(), newVersion(),
-		newMaterialize(), newEvents(), newReport(), newSQL(),
+		newBackfill(), newMaterialize(), newEvents(), newReport(), newSQL(),
 		newOrg(), newKey(), newSigningKey(), newAudit(), newLead(), newRotateMasterKey(),
 	)
 	root.SetHelpCommandGroupID("look")

@@ -71,5 +71,5 @@ func (f *settingsFlags) load(cmd *cobra.Command) (*configs.Loaded, error) {
 	if f.level != "" {
 		values["log.level"] = f.level
 	}
-	return configs.Load(configs.Options{File: file, Flags: values, OtherEnv: app.OtherEnv(configEnv, urlEnv, keyEnv, caEnv)})
+	return configs.Load(configs.Options{File: file, Flags: values, OtherEnv: app.OtherEnv(configEnv, urlEnv, keyEnv, caEnv, signingEnv)})
 }
