@@ -30,6 +30,8 @@ type group struct {
 	stored []bool               // our row is in the store already (an earlier attempt's)
 	orphan []bool               // a duplicate by its row alone: to be sealed for its owner
 	view   ledger.View
+	// yielded are contests that are not recorded yet, of calls that are sent again.
+	yielded []leadevents.Contest
 }
 
 // run takes the group through every step and answers its calls. What goes wrong
@@ -77,6 +79,7 @@ func (g *group) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
+	contests = append(contests, g.yielded...)
 	for _, claim := range g.view.Claims {
 		if g.owners[claim.Key] == g.tokens[claim.Key] {
 			contests = append(contests, leadevents.Contest{Key: g.keys[claim.Key], Winner: g.tokens[claim.Key], Loser: claim.Batch})
@@ -217,7 +220,10 @@ func (g *group) coldCheck(ctx context.Context) error {
 	if err := checks.Wait(); err != nil {
 		return err
 	}
-	return g.lost(ctx, resumed)
+	if err := g.lost(ctx, resumed); err != nil {
+		return err
+	}
+	return g.yield(ctx, resumed)
 }
 
 // storedRow is a row that ClickHouse has of a key of the group.

@@ -32,6 +32,40 @@ func (g *group) contests(ctx context.Context) (map[leadevents.Key]leadevents.Bat
 	return winners, nil
 }
 
+// yield records the keys of a resumed call that another batch has, though an earlier
+// attempt of the call has stored a row of them: who won them may have died before it wrote
+// that down, or did not know. The row may outlive the winner's in a merge, and whoever
+// undoes one of the two has to know whose the key is. It comes before the seal, which
+// tells of those that it loses itself.
+func (g *group) yield(ctx context.Context, resumed map[leadevents.Key]leadevents.BatchID) error {
+	if resumed == nil {
+		return nil
+	}
+	again := map[leadevents.BatchID]bool{}
+	for _, call := range g.calls {
+		again[call.id] = call.resumed
+	}
+	others := map[family][]int32{}
+	for k, key := range g.keys {
+		if winner, contested := resumed[key]; again[g.tokens[k]] && g.known[k] && g.owners[k] != g.tokens[k] && !(contested && winner == g.owners[k]) {
+			f := family{key.Org, key.EventType}
+			others[f] = append(others[f], int32(k))
+		}
+	}
+	for f, keys := range others {
+		found, err := g.find(ctx, f, keys)
+		if err != nil {
+			return err
+		}
+		for _, row := range found {
+			if row.Batch == g.tokens[row.key] {
+				g.yielded = append(g.yielded, leadevents.Contest{Key: g.keys[row.key], Winner: g.owners[row.key], Loser: row.Batch})
+			}
+		}
+	}
+	return nil
+}
+
 // lost finds the keys that a resumed call takes for its own, though another batch has won
 // them and knew nothing of it: Redis lost the call's claim, the rebuild had been where its
 // rows came to lie, and Redis lost the other's seal as well. Such a batch has a row of the
