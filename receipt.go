@@ -122,6 +122,21 @@ type IdempotencyRecord struct {
 	CreatedAt Millis
 }
 
+// MaxRunID is the longest id of a run.
+const MaxRunID = 64
+
+// IsRunID tells whether a text can be the id of a run: [A-Za-z0-9_.-]{1,64}.
+func IsRunID(s string) bool {
+	for i := range len(s) {
+		switch b := s[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '_', b == '.', b == '-':
+		default:
+			return false
+		}
+	}
+	return 1 <= len(s) && len(s) <= MaxRunID
+}
+
 // BatchFilter says which batches are asked for; zero values ask for all.
 type BatchFilter struct {
 	From, To       Millis // created at; To is not included, zero for no end
@@ -130,6 +145,7 @@ type BatchFilter struct {
 	KeyID          string
 	BodyHash       *[16]byte
 	IdempotencyKey string
+	RunID          string
 }
 
 // Holds says whether a receipt meets the filter.
@@ -139,7 +155,8 @@ func (f BatchFilter) Holds(r Receipt) bool {
 		(f.State == "" || f.State == r.State) &&
 		(f.KeyID == "" || f.KeyID == r.KeyID) &&
 		(f.BodyHash == nil || *f.BodyHash == r.BodyHash) &&
-		(f.IdempotencyKey == "" || f.IdempotencyKey == r.IdempotencyKey)
+		(f.IdempotencyKey == "" || f.IdempotencyKey == r.IdempotencyKey) &&
+		(f.RunID == "" || f.RunID == r.RunID)
 }
 
 // BatchPosition is a place in the list of batches, newest first; zero is its begin.

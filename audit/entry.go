@@ -45,6 +45,10 @@ const (
 	LeadAllow Action = "lead.allow"
 
 	RetentionUpdate Action = "retention.update"
+
+	// BatchUndo and RunUndo take back what calls have stored.
+	BatchUndo Action = "batch.undo"
+	RunUndo   Action = "run.undo"
 )
 
 // Actions lists them all.
@@ -55,7 +59,7 @@ func Actions() []Action {
 		SendDefine, SendFilter, SendMaterialize, SendExport,
 		SQLQuery, SQLUserCreate, SQLUserDrop,
 		EventsExport,
-		LeadErase, LeadAllow, RetentionUpdate,
+		LeadErase, LeadAllow, RetentionUpdate, BatchUndo, RunUndo,
 	}
 }
 

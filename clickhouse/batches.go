@@ -22,7 +22,7 @@ func (db *DB) Receipts(ctx context.Context, org leadevents.OrgID, which leadeven
 		"from":         strconv.FormatInt(int64(which.From), 10), "to": strconv.FormatInt(int64(which.To), 10),
 		"after": strconv.FormatInt(int64(after.CreatedAt), 10), "after_batch": strconv.FormatUint(uint64(after.Batch), 10),
 		"event_type": which.EventType, "key": which.KeyID, "idempotency_key": which.IdempotencyKey, "hash": hash,
-		"state": string(which.State),
+		"state": string(which.State), "run": which.RunID,
 		// Each batch has at most two rows here: done, undone.
 		"limit": strconv.Itoa(2 * limit),
 	}

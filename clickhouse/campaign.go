@@ -227,11 +227,20 @@ func (q *question) stored() string {
 // living selects the phones of leads that are found by their events, some more
 // than once.
 func (q *question) living() string {
-	sql := "SELECT phone FROM lead_states WHERE " + ofSlice + q.notErasing()
-	if q.Leads.Source == audience.EverHad {
-		return sql + " AND event_type = " + q.text(q.Leads.EventType) + q.unexpired(q.Leads.EventType, "last_at")
+	table, column, standing := "lead_states", "last_at", ""
+	if q.livesByEvents() {
+		table, column, standing = "lead_events", "occurred_at", notUndone
 	}
-	return sql + q.anyUnexpired()
+	sql := "SELECT phone FROM " + table + " WHERE " + ofSlice + q.notErasing() + standing
+	if q.Leads.Source == audience.EverHad {
+		return sql + " AND event_type = " + q.text(q.Leads.EventType) + q.unexpired(q.Leads.EventType, column)
+	}
+	return sql + q.anyUnexpired(column)
+}
+
+// livesByEvents tells whether living reads events: states do not know yet what is undone.
+func (q *question) livesByEvents() bool {
+	return q.Leads.Source == audience.EverHad && q.isUndoing(q.Leads.EventType) || q.Leads.Source == audience.EveryLead && len(q.undoing) > 0
 }
 
 // listedByPhone and listedByID select what a list names.
@@ -272,7 +281,7 @@ func (q *question) ofType(f audience.Filter) string {
 // that stays is asked. Both have the phone in their key, so that it may be looked
 // at before.
 func (q *question) events(f audience.Filter, among string) string {
-	among += q.unexpired(f.EventType, "occurred_at")
+	among += q.unexpired(f.EventType, "occurred_at") + q.standing(f.EventType)
 	if len(f.Where) == 0 {
 		return "FROM lead_events WHERE " + ofOrganization + " AND " + q.matches(f, q.FireAt, q.ClockSkew) + among
 	}

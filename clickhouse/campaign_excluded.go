@@ -14,10 +14,11 @@ import (
 )
 
 // excluded is what an evaluation leaves out whatever the tables have: leads that are
-// being erased, and events that have expired. It is asked for when the evaluation begins,
+// being erased, events of batches that are being undone, and events that have expired. It is asked for when the evaluation begins,
 // by ClickHouse's clock.
 type excluded struct {
 	erasing []uint64 // phones under an entry of the journal, ascending
+	undoing []string // event types of batches under an entry of the journal
 	rules   *retention.Rules
 	now     leadevents.Millis
 }
@@ -32,7 +33,11 @@ func (v *evaluation) exclude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.excluded = excluded{erasing: erasing, now: now}
+	undoing, err := v.db.undoing(ctx, v.org)
+	if err != nil {
+		return err
+	}
+	v.excluded = excluded{erasing: erasing, undoing: undoing, now: now}
 	if rules := retention.RulesOf(records); !rules.Empty() {
 		v.rules = rules
 	}
@@ -77,8 +82,8 @@ func (q *question) unexpired(eventType, column string) string {
 	return " AND " + column + " >= " + q.moment(border)
 }
 
-// anyUnexpired is that of states of any type.
-func (q *question) anyUnexpired() string {
+// anyUnexpired is that of states, or events, of any type; column is their time.
+func (q *question) anyUnexpired(column string) string {
 	if q.rules == nil {
 		return ""
 	}
@@ -89,10 +94,10 @@ func (q *question) anyUnexpired() string {
 	}
 	other := strconv.FormatInt(int64(retention.BorderOf(q.rules.Days, q.now)), 10)
 	if len(names) == 0 {
-		return " AND last_at >= fromUnixTimestamp64Milli(" + q.parameter("Int64", other) + ")"
+		return " AND " + column + " >= fromUnixTimestamp64Milli(" + q.parameter("Int64", other) + ")"
 	}
-	return fmt.Sprintf(" AND last_at >= fromUnixTimestamp64Milli(transform(toString(event_type), %s, %s, %s))",
-		q.parameter("Array(String)", parameterTexts(names)), q.parameter("Array(Int64)", parameterNumbers(borders)), q.parameter("Int64", other))
+	return fmt.Sprintf(" AND %s >= fromUnixTimestamp64Milli(transform(toString(event_type), %s, %s, %s))",
+		column, q.parameter("Array(String)", parameterTexts(names)), q.parameter("Array(Int64)", parameterNumbers(borders)), q.parameter("Int64", other))
 }
 
 // dropErasing removes from a run who began to be erased while it was made. Its rows were

@@ -44,7 +44,7 @@ func (db *DB) Materialize(ctx context.Context, org leadevents.OrgID, run uint64,
 		if err := v.exclude(ctx); err != nil {
 			return err
 		}
-		if err := v.freeze(ctx); err != nil {
+		if err := v.freezeStill(ctx); err != nil {
 			return fmt.Errorf("write the audience down: %w", err)
 		}
 		parts, err := v.slices(ctx, min(sliceFactor*db.evaluation.SliceLeads, int(db.evaluation.Memory/sliceMemory)))
@@ -129,6 +129,23 @@ func (v *evaluation) collectAll(ctx context.Context, s slice, atOnce int, step f
 // frozenAudience is the "filter" under which the phones of an audience are
 // written down that is not stored otherwise.
 const frozenAudience = 255
+
+// freezeStill writes them down, again where a batch began to be undone meanwhile.
+func (v *evaluation) freezeStill(ctx context.Context) error {
+	for {
+		if err := v.freeze(ctx); err != nil {
+			return err
+		}
+		again, err := v.undoneMeanwhile(ctx)
+		if err != nil || !again {
+			return err
+		}
+		err = v.db.conn.Exec(params(ctx, ofRun(v.org, v.run)), fmt.Sprintf("DELETE FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d", ofOrganization, frozenAudience))
+		if err != nil {
+			return unavailable(err)
+		}
+	}
+}
 
 // freeze writes them down.
 func (v *evaluation) freeze(ctx context.Context) error {

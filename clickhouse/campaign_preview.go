@@ -24,21 +24,16 @@ func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Eval
 	if err != nil {
 		return audience.Totals{}, err
 	}
-	totals := audience.Totals{DroppedByFilters: make([]uint64, len(e.Filters))}
+	var totals audience.Totals
 	err = within(ctx, db.previews, db.evaluation.PreviewTimeout, "filters.preview_timeout", func(ctx context.Context) error {
 		if err := v.exclude(ctx); err != nil {
 			return err
 		}
-		parts, err := v.slices(ctx, db.evaluation.SliceLeads)
-		if err != nil {
-			return err
-		}
-		ways, err := v.ways(ctx)
-		if err != nil {
-			return err
-		}
-		for _, s := range parts {
-			if err := v.preview(ctx, s, ways, &totals); err != nil {
+		for again := true; again; { // by the types of what is undone: each at most once
+			if totals, err = v.previewAll(ctx); err != nil {
+				return err
+			}
+			if again, err = v.undoneMeanwhile(ctx); err != nil {
 				return err
 			}
 		}
@@ -46,6 +41,25 @@ func (db *DB) Preview(ctx context.Context, org leadevents.OrgID, e audience.Eval
 	})
 	if err != nil {
 		return audience.Totals{}, fmt.Errorf("preview: %w", err)
+	}
+	return totals, nil
+}
+
+// previewAll counts slice by slice.
+func (v *evaluation) previewAll(ctx context.Context) (audience.Totals, error) {
+	totals := audience.Totals{DroppedByFilters: make([]uint64, len(v.Filters))}
+	parts, err := v.slices(ctx, v.db.evaluation.SliceLeads)
+	if err != nil {
+		return totals, err
+	}
+	ways, err := v.ways(ctx)
+	if err != nil {
+		return totals, err
+	}
+	for _, s := range parts {
+		if err := v.preview(ctx, s, ways, &totals); err != nil {
+			return totals, err
+		}
 	}
 	return totals, nil
 }
@@ -96,6 +110,9 @@ func (q *question) phones(ctx context.Context) (phoneList, error) {
 		sql = q.storedPhones() + " ORDER BY phone"
 	case audience.EverHad:
 		sql = q.living() + " ORDER BY phone"
+		if q.livesByEvents() {
+			sql = q.living() + " GROUP BY phone ORDER BY phone"
+		}
 	default:
 		sql = q.living() + " GROUP BY phone ORDER BY phone"
 	}

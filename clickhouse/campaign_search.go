@@ -17,7 +17,7 @@ type way uint8
 const (
 	nobody   way = iota // the window lies where no event can
 	byState             // lead_states: a row or so a lead and type, in the order of phones
-	byTime              // lead_events between two times: rows in the order of time
+	byTime              // lead_events between two times, or all of them: rows in the order of time
 	byEvents            // lead_events, counted or looked into
 )
 
@@ -36,6 +36,8 @@ func (v *evaluation) ways(ctx context.Context) ([]way, error) {
 			ways[i] = nobody
 		case f.MinCount > 1 || len(f.Where) > 0:
 			ways[i] = byEvents
+		case v.isUndoing(f.EventType):
+			ways[i] = byTime // states do not know yet what is undone
 		case !bounded:
 			ways[i] = byState
 		default:

@@ -24,12 +24,12 @@ func (db *DB) AppendJournal(ctx context.Context, org leadevents.OrgID, records .
 	if len(records) == 0 {
 		return nil
 	}
-	batch, err := db.conn.PrepareBatch(waited(ctx), "INSERT INTO journal (organization_id, entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists)")
+	batch, err := db.conn.PrepareBatch(waited(ctx), "INSERT INTO journal (organization_id, entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists, batch_id, event_type, run_id)")
 	for i := range records {
 		r := &records[i]
 		if err == nil {
 			err = batch.Append(uint64(org), r.Entry, string(r.Kind), string(r.Step), uint32(r.Pass), uint64(r.Phone), r.Hash.KeyID, r.Hash.Sieve, string(r.Hash.Sum[:]),
-				map[string]uint64(r.Found.Counts), r.Found.Layers, r.Found.Lists)
+				map[string]uint64(r.Found.Counts), r.Found.Layers, r.Found.Lists, uint64(r.Batch), r.EventType, r.RunID)
 		}
 	}
 	if err == nil {
@@ -51,14 +51,19 @@ func (db *DB) Journal(ctx context.Context, org leadevents.OrgID, hashes []journa
 	p := clickhouse.Parameters{"organization": org.String(), "sieves": parameterNumbers(sieves), "sums": parameterTexts(sums)}
 	err = db.stream(ctx, "journal_of", p, func(rows driver.Rows) error {
 		r, err := scanJournal(rows)
-		if n := len(logs); n > 0 && logs[n-1][0].Entry == r.Entry {
-			logs[n-1] = append(logs[n-1], r)
-		} else {
-			logs = append(logs, journal.Log{r})
-		}
+		logs = grown(logs, r)
 		return err
 	})
 	return logs, err
+}
+
+// grown adds a record to the last log, if it is of that entry.
+func grown(logs []journal.Log, r journal.Record) []journal.Log {
+	if n := len(logs); n > 0 && logs[n-1][0].Entry == r.Entry {
+		logs[n-1] = append(logs[n-1], r)
+		return logs
+	}
+	return append(logs, journal.Log{r})
 }
 
 // OpenJournal reads the entries that name a phone, of all organizations.
@@ -67,12 +72,7 @@ func (db *DB) OpenJournal(ctx context.Context) (map[leadevents.OrgID][]journal.L
 	err := db.stream(ctx, "journal_open", nil, func(rows driver.Rows) error {
 		var id uint64
 		r, err := scanJournal(rows, &id)
-		org := leadevents.OrgID(id)
-		if logs := open[org]; len(logs) > 0 && logs[len(logs)-1][0].Entry == r.Entry {
-			logs[len(logs)-1] = append(logs[len(logs)-1], r)
-		} else {
-			open[org] = append(logs, journal.Log{r})
-		}
+		open[leadevents.OrgID(id)] = grown(open[leadevents.OrgID(id)], r)
 		return err
 	})
 	return open, err
@@ -87,10 +87,12 @@ func scanJournal(rows driver.Rows, before ...any) (journal.Record, error) {
 		phone      uint64
 		sum        string
 		counts     map[string]uint64
+		batch      uint64
 		written    int64
 	)
-	err := rows.Scan(append(before, &r.Entry, &kind, &step, &pass, &phone, &r.Hash.KeyID, &r.Hash.Sieve, &sum, &counts, &r.Found.Layers, &r.Found.Lists, &written)...)
+	err := rows.Scan(append(before, &r.Entry, &kind, &step, &pass, &phone, &r.Hash.KeyID, &r.Hash.Sieve, &sum, &counts, &r.Found.Layers, &r.Found.Lists, &batch, &r.EventType, &r.RunID, &written)...)
 	r.Kind, r.Step, r.Pass, r.Phone, r.Found.Counts, r.WrittenAt = journal.Kind(kind), journal.Step(step), int(pass), leadevents.Phone(phone), counts, leadevents.Millis(written)
+	r.Batch = leadevents.BatchID(batch)
 	copy(r.Hash.Sum[:], sum)
 	return r, err
 }
@@ -125,9 +127,10 @@ func (db *DB) Unpurged(ctx context.Context) (all []journal.Unpurged, err error) 
 	err = db.stream(ctx, "journal_unpurged", nil, func(rows driver.Rows) error {
 		var org uint64
 		var u journal.Unpurged
+		var kind string
 		var at int64
-		err := rows.Scan(&org, &u.Entry, &at)
-		u.Org, u.VerifiedAt = leadevents.OrgID(org), leadevents.Millis(at)
+		err := rows.Scan(&org, &u.Entry, &kind, &at)
+		u.Org, u.Kind, u.VerifiedAt = leadevents.OrgID(org), journal.Kind(kind), leadevents.Millis(at)
 		all = append(all, u)
 		return err
 	})

@@ -63,7 +63,7 @@ func (db *DB) RemoveElsewhere(ctx context.Context, org leadevents.OrgID, entries
 		return unavailable(fmt.Errorf("note which lists lose leads: %w", err))
 	}
 	// Uploads before the audiences that they become, lists before the results that are made of them.
-	if err := db.removePhones(ctx, org, entries, "audience_uploads", "audience_leads", "send_lists", "send_evidence", "send_leads", "contested"); err != nil {
+	if err := db.removePhones(ctx, org, entries, "audience_uploads", "audience_leads", "send_lists", "send_evidence", "send_leads", "contested", "undo_rows"); err != nil {
 		return err
 	}
 	return db.blankRejects(ctx, org, entries)

@@ -160,9 +160,12 @@ func asCall(c *fiber.Ctx, received *auth.ReceivedWebhook, decoded *Request) (*Ca
 	if err != nil {
 		return nil, err
 	}
-	key := ""
-	if !dryRun { // a dry run ignores it
+	key, run := "", ""
+	if !dryRun { // a dry run ignores them
 		if key, err = idempotencyKey(c); err != nil {
+			return nil, err
+		}
+		if run, err = runID(c); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +175,7 @@ func asCall(c *fiber.Ctx, received *auth.ReceivedWebhook, decoded *Request) (*Ca
 	call := &Call{
 		Org: decoded.Org, EventType: decoded.EventType, Received: decoded.Received,
 		Events: decoded.Events, Index: decoded.Index, Rejects: decoded.Rejects,
-		KeyID: received.Principal.KeyID, IdempotencyKey: key, DryRun: dryRun,
+		KeyID: received.Principal.KeyID, IdempotencyKey: key, RunID: run, DryRun: dryRun,
 	}
 	if !dryRun {
 		sum := sha256.Sum256(received.Raw())
@@ -210,6 +213,21 @@ func idempotencyKey(c *fiber.Ctx) (string, error) {
 		return "", leadevents.Errorf(leadevents.InvalidRequest, "the header Idempotency-Key must be one value of 1 to %d characters", MaxIdempotencyKeyLength)
 	}
 	return key, nil
+}
+
+// RunHeader names the run that a call's batch belongs to.
+const RunHeader = "Leadevents-Run"
+
+// runID reads the header; absent is "", present and empty is an error.
+func runID(c *fiber.Ctx) (string, error) {
+	values := c.Request().Header.PeekAll(RunHeader)
+	if len(values) == 0 {
+		return "", nil
+	}
+	if run := string(values[0]); len(values) == 1 && leadevents.IsRunID(run) {
+		return run, nil
+	}
+	return "", leadevents.Errorf(leadevents.InvalidRequest, "the header %s must be one value of 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", RunHeader, leadevents.MaxRunID)
 }
 
 // Drain is how long a stop waits for calls in flight: a whole request's time.

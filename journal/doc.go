@@ -1,5 +1,6 @@
-// Package journal changes rows and keys after the fact: it erases a lead everywhere, so
-// that every crash is gone on from, and keeps an erased lead from coming back.
+// Package journal changes rows and keys after the fact: it erases a lead everywhere, and
+// undoes batches, so that every crash is gone on from, and keeps an erased lead from
+// coming back.
 //
 // # An entry
 //
@@ -41,8 +42,82 @@
 // What a crash leaves, at any place: an entry whose last record says which pass is to be
 // done (again). No step undoes another one, so it does not matter which were done. Of
 // two workers at once, should the lock that keeps them apart be lost, the same holds.
-// An undo of a batch is another kind of entry: the same steps on the keys that the batch
-// was told inserted, with keys taken only where the token is the batch's.
+//
+// # An undo
+//
+// The other kind of entry undoes a batch ([Undos]; that of a run is one of each of its
+// batches, in one block): the keys that it was told inserted. Those are
+//
+//	the rows with its batch_id and the keys that it has won (contested),
+//	less the keys that another has won from it (contested)
+//
+// for a receipt is written after all contests of its batch, and a call that is sent again
+// records those that its earlier attempt has lost (ingest: yield). Its steps are
+//
+//  1. settle     batches wait whose keys a request without a receipt has claimed, and may
+//     be sealing: until it has one, or can seal no more (Config.Settle)
+//  2. collect    all rows of the keys, of whatever batch, each by (key, batch, stamp), are
+//     written down in undo_rows; left are rows of requests that may be
+//     sealing. "collected" is recorded: from now on nobody asks again for
+//     all rows of a key, for they may be new
+//  3. rows       that are written down are deleted, waited for
+//  4. states     of their leads and types are deleted, and made of the rows that are there
+//  5. keys       leave the ledger where the token is that of a row that was written down
+//  6. late       after a call that was answered within Config.Settle: rows that have come
+//     meanwhile of batches that have lost a key to this one, and of requests
+//     that have died, go the same way, until no row is left of which it cannot
+//     be told yet
+//  7. removed    the ledger was trusted in one epoch from 1 to 6. The receipt gets the
+//     state undone, then "removed" is recorded
+//  8. barrier    a grace later all is done once more, and the statements that write waited for
+//  9. look       no row, no state that is not what the rows say, no key: else again
+//  10. verified  what was written down is removed; the purge is that of erasures
+//
+// A key of an undone batch is new when the state is undone. Until then a call that has it
+// is told duplicate, or inserted, each of which is exact: see below.
+//
+// # Races of an undo
+//
+// A call E with a key of the batch B that is undone comes before or after, key by key:
+//
+//   - Redis has the key: E is a duplicate until 5, and before. Then its absence says "new",
+//     which is true, its rows are gone since 3: after.
+//   - It has not: the cold check finds the row until 3: before; or no row: after.
+//   - E's row, stored after 3, stays whenever any step is done again: what is deleted is
+//     deleted by key, batch and stamp, and E's was not written down; the mutation of 3
+//     does not touch parts that come later; a state that 4 deletes is made again of E's
+//     row, which was there before its state was; 5 takes no key of E's token.
+//   - X had peeked before B sealed, so it took the key for new, and is about to store or
+//     seal. Seals before 5: it loses, records the contest, and its row is one of 6. Seals
+//     after 5: it wins, and its row was not written down, for it had no receipt: after.
+//     Had it claimed the key, the contest would be there already, and its row go in a
+//     later pass: so 1 waits for it. It dies: its row goes by 2, if it was old, or by 6.
+//   - X with an Idempotency-Key died, B won the key from it, and it is sent again when B
+//     is undone: the contest says duplicate, as it would have been told the first time.
+//   - A batch that lost a key to B is undone: the key is none of its keys. Its row may be
+//     the one that a merge has kept: it stays for B, and is written down when B is undone.
+//   - The first attempt of B was told 503. With an Idempotency-Key it has the same
+//     batch_id; without, its rows are those of a dead request (2, or 6).
+//   - A rebuild has read rows before 3 and sets their keys after 5: then the epoch is
+//     another one, or the ledger is not trusted, and 7 is not reached, nor is 10.
+//   - A repair of states read rows before 3: 8 waits for it, 9 finds it, and filters do not
+//     read states of the type until 10.
+//   - Two workers, should the lock be lost: all of 2 is bounded by the moment at which the
+//     entry was written, so that rows that came when the other one had got to 5 are not
+//     among them.
+//   - Two DELETEs at once write two entries, which do the same.
+//
+// What is not caught: a request without an Idempotency-Key that stored a key beside B, died
+// before it could record that it lost, and whose row a merge kept (its insert came after
+// B's): nothing says any more that the key is B's, so it stays. And where Redis loses the
+// second of its log in which 5 was written (a power cut), or orphans are sealed within
+// Tshort of an epoch's begin, keys may say duplicate until the next pass, at most a
+// grace later.
+//
+// Sends: an undo without force is refused where a materialized send, or one under way, has
+// asked about the batch's type at a moment not before the batch was created, and a lead
+// of the batch is in its audience. Of more than 100 batches, and of a send under way, type
+// and moment alone decide. A send that is claimed at the same moment may have been missed.
 //
 // # Meanwhile
 //
@@ -50,6 +125,11 @@
 // leave its phone out (clickhouse: notUnderJournal): the lead is in no audience, so that
 // neither a state of erased rows keeps it nor a row that is still there drops it. A
 // materialization that began before looks again before it counts.
+//
+// Of a batch that is undone the leads stay, for they have other events: filters on its
+// type, and audiences of that type or of all leads, read lead_events instead of lead_states
+// until it is verified, without its rows and those that lost to it (clickhouse: notUndone).
+// A preview that began before looks again at its end.
 //
 // # What keeps a lead out
 //
@@ -79,6 +159,7 @@
 //	send_leads           phone                    step 4; the totals stay: they say how many, not who
 //	send_evidence        phone                    step 4
 //	contested            phone                    step 4
+//	undo_rows            phone                    step 4; and when the undo is verified
 //	batch_rejects        phone, as it was sent    step 4: in every spelling that is this phone, and where its digits
 //	                                              stand in what is none; the reject stays, with null for a phone
 //	batches              counts                   stay; body_hash is over a whole body, with times and metadata,

@@ -42,18 +42,20 @@ type Shown struct {
 	Erased         map[string]uint64 `json:"erased"` // every kind, also those of which there was nothing
 }
 
+// reached is a moment as clients see it; nil for one that was not reached.
+func reached(at leadevents.Millis) *string {
+	if at == 0 {
+		return nil
+	}
+	text := at.String()
+	return &text
+}
+
 // Show is what clients see.
 func (s Status) Show() Shown {
-	at := func(m leadevents.Millis) *string {
-		if m == 0 {
-			return nil
-		}
-		text := m.String()
-		return &text
-	}
 	shown := Shown{
 		PhoneE164: s.Phone.String(), State: s.State, Verified: s.VerifiedAt != 0, RequestedAt: s.RequestedAt.String(),
-		ErasedAt: at(s.ErasedAt), VerifiedAt: at(s.VerifiedAt), GoneFromDisk: at(s.PurgedAt), GoneFromDiskBy: at(s.PurgeBy), AllowedAt: at(s.AllowedAt),
+		ErasedAt: reached(s.ErasedAt), VerifiedAt: reached(s.VerifiedAt), GoneFromDisk: reached(s.PurgedAt), GoneFromDiskBy: reached(s.PurgeBy), AllowedAt: reached(s.AllowedAt),
 		Erased: map[string]uint64{},
 	}
 	for _, kind := range CountKinds() {

@@ -21,6 +21,9 @@ type Config struct {
 	// PurgeAfter is how long deleted rows may lie in parts on the disk until these are
 	// written anew; zero is at once.
 	PurgeAfter time.Duration
+	// Settle is how long after a batch's answer a request may still seal a key that had
+	// peeked before the batch sealed it: the deadline, and clocks. Default 40 s.
+	Settle time.Duration
 	// Poll is how often entries are looked for that another process has begun or left.
 	// Default 2 s.
 	Poll time.Duration
@@ -35,6 +38,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 90*time.Second)
+	c.Settle = cmp.Or(c.Settle, 40*time.Second)
 	c.Poll = cmp.Or(c.Poll, 2*time.Second)
 	c.Wait = cmp.Or(c.Wait, time.Minute)
 	if c.Logger == nil {

@@ -14,6 +14,7 @@ type Kind string
 // The kinds of entries.
 const (
 	Erase Kind = "erase" // a lead, everywhere
+	Undo  Kind = "undo"  // a batch: the keys that it was told inserted
 )
 
 // Step is what a record says of its entry.
@@ -45,6 +46,10 @@ const (
 	Rejects      = "rejects"
 )
 
+// Keys is how many events an undo removes, each once, and [States] of how many leads the
+// state is told anew.
+const Keys = "keys"
+
 // CountKinds lists them all.
 func CountKinds() []string {
 	return []string{Events, States, AudienceRows, UploadRows, ListRows, SendRows, EvidenceRows, Contests, Rejects}
@@ -68,6 +73,11 @@ type Record struct {
 	Phone leadevents.Phone // of begun; 0 once the entry is verified
 	Hash  Hash             // of begun
 	Found Found            // of collected
+
+	// Of begun of an undo: the batch, what its events are, and its run, if any.
+	Batch     leadevents.BatchID
+	EventType string
+	RunID     string
 
 	WrittenAt leadevents.Millis // by the store's clock
 }

@@ -57,6 +57,7 @@ type Store interface {
 type Unpurged struct {
 	Org        leadevents.OrgID
 	Entry      uint64
+	Kind       Kind
 	VerifiedAt leadevents.Millis
 }
 

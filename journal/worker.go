@@ -207,7 +207,7 @@ func (l *Leads) finish(ctx context.Context, org leadevents.OrgID, group []Log) e
 	if _, err := l.pass(ctx, org, group); err != nil {
 		return err
 	}
-	ended, err := l.barrier(ctx)
+	ended, err := barrier(ctx, l.store)
 	if err != nil || !ended {
 		l.blocked = time.Now()
 		return err
@@ -244,14 +244,17 @@ func (l *Leads) finish(ctx context.Context, org leadevents.OrgID, group []Log) e
 }
 
 // barrier waits for the statements that write at this moment; false if they go on.
-func (l *Leads) barrier(ctx context.Context) (ended bool, err error) {
-	writers, err := l.store.Writers(ctx)
+func barrier(ctx context.Context, store interface {
+	Writers(ctx context.Context) ([]string, error)
+	EndedWriters(ctx context.Context, ids []string) (bool, error)
+}) (ended bool, err error) {
+	writers, err := store.Writers(ctx)
 	if err != nil || len(writers) == 0 {
 		return err == nil, err
 	}
 	deadline := time.Now().Add(barrierWait)
 	for pause := 20 * time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
-		if ended, err = l.store.EndedWriters(ctx, writers); ended || err != nil {
+		if ended, err = store.EndedWriters(ctx, writers); ended || err != nil {
 			return ended, err
 		}
 		select {
@@ -303,7 +306,7 @@ func (l *Leads) purge(ctx context.Context) error {
 	records := map[leadevents.OrgID][]Record{}
 	for _, u := range unpurged {
 		if u.VerifiedAt < l.purged.began {
-			records[u.Org] = append(records[u.Org], Record{Entry: u.Entry, Kind: Erase, Step: Purged})
+			records[u.Org] = append(records[u.Org], Record{Entry: u.Entry, Kind: u.Kind, Step: Purged})
 		}
 	}
 	for org, all := range records {

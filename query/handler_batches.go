@@ -46,6 +46,7 @@ type batchJSON struct {
 	FinishedAt     *string               `json:"finishedAt"` // null while it is running
 	Key            string                `json:"keyId,omitempty"`
 	IdempotencyKey string                `json:"idempotencyKey,omitempty"`
+	Run            string                `json:"run,omitempty"`
 	BodyHash       string                `json:"bodySha256"` // the first half, hex
 }
 
@@ -53,7 +54,7 @@ func shown(r leadevents.Receipt) batchJSON {
 	b := batchJSON{
 		Batch: r.Batch.String(), State: r.State, EventType: r.EventType,
 		Received: r.Received, Inserted: r.Inserted, Duplicates: r.Duplicates, Rejected: r.Rejected,
-		CreatedAt: r.CreatedAt.String(), Key: r.KeyID, IdempotencyKey: r.IdempotencyKey, BodyHash: hex.EncodeToString(r.BodyHash[:]),
+		CreatedAt: r.CreatedAt.String(), Key: r.KeyID, IdempotencyKey: r.IdempotencyKey, Run: r.RunID, BodyHash: hex.EncodeToString(r.BodyHash[:]),
 	}
 	if r.Conflicts != nil {
 		b.Conflicts, b.ConflictRows = &r.Conflicts.Count, r.Conflicts.Rows
@@ -117,12 +118,12 @@ func (h *BatchHandler) rejects(c *fiber.Ctx) error {
 }
 
 func (h *BatchHandler) list(c *fiber.Ctx) error {
-	by, err := h.directory.Asks(c, auth.Query, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "limit", "cursor")
+	by, err := h.directory.Asks(c, auth.Query, "from", "to", "eventType", "state", "keyId", "bodySha256", "idempotencyKey", "run", "limit", "cursor")
 	if err != nil {
 		return err
 	}
 	given := by.Parameters
-	which := leadevents.BatchFilter{EventType: given["eventType"], KeyID: given["keyId"], IdempotencyKey: given["idempotencyKey"]}
+	which := leadevents.BatchFilter{EventType: given["eventType"], KeyID: given["keyId"], IdempotencyKey: given["idempotencyKey"], RunID: given["run"]}
 	if which.From, err = moment("from", given["from"]); err != nil {
 		return err
 	}
@@ -137,6 +138,9 @@ func (h *BatchHandler) list(c *fiber.Ctx) error {
 		if !slices.Contains([]leadevents.BatchState{leadevents.BatchRunning, leadevents.BatchDone, leadevents.BatchUndone}, which.State) {
 			return leadevents.Errorf(leadevents.InvalidRequest, "state must be %s, %s or %s", leadevents.BatchRunning, leadevents.BatchDone, leadevents.BatchUndone)
 		}
+	}
+	if which.RunID != "" && !leadevents.IsRunID(which.RunID) {
+		return errRunID
 	}
 	if text := given["bodySha256"]; text != "" {
 		if which.BodyHash, err = ParseBodyHash(text); err != nil {

@@ -16,6 +16,7 @@ WHERE organization_id = {organization:UInt64}
   AND ({key:String} = '' OR key_id = {key:String})
   AND ({idempotency_key:String} = '' OR idempotency_key = {idempotency_key:String})
   AND ({hash:String} = '' OR body_hash = unhex({hash:String}))
+  AND ({run:String} = '' OR run_id = {run:String})
   AND ({state:String} = '' OR state = {state:String})
   -- The state is that of the latest version; undone ones are few.
   AND ({state:String} != 'done' OR batch_id NOT IN (

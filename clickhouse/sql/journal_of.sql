@@ -1,5 +1,5 @@
 -- All records of the entries of a lead, by what it hashes to. sums are the hashes in hex.
-SELECT entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists, toUnixTimestamp64Milli(written_at)
+SELECT entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists, batch_id, event_type, run_id, toUnixTimestamp64Milli(written_at)
 FROM journal
 WHERE organization_id = {organization:UInt64}
   AND entry IN (

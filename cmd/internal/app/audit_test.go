@@ -49,6 +49,8 @@ var audited = []struct {
 	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/15551234567/events", query: "format=ndjson", actions: "events.export"},
 	{method: "DELETE", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/x", actions: "audience.delete"},
 	{method: "PUT", path: retentionPath, body: `{"days":365,"eventTypes":[{"eventType":"a","days":null}]}`, actions: "retention.update"},
+	{method: "DELETE", path: "/api/v1/batches/{batchId}", send: "/api/v1/batches/1", because: "there is no such batch; package journal tests its entry"},
+	{method: "DELETE", path: "/api/v1/runs/{run}", send: "/api/v1/runs/none", because: "there is no such run"},
 	{method: "DELETE", path: leadPath, send: "/api/v1/leads/15551234567", query: "wait=true", actions: "lead.erase"},
 	{method: "POST", path: leadPath + "/allow", send: "/api/v1/leads/15551234567/allow", actions: "lead.allow"},
 }

@@ -42,7 +42,7 @@ func lateStores(s configs.Settings) time.Duration {
 
 func leadsConfig(s configs.Settings, c *Credentials, log *slog.Logger, reg prometheus.Registerer) journal.Config {
 	return journal.Config{
-		Grace: lateStores(s), PurgeAfter: s.Erasure.PurgeAfter, Wait: s.Erasure.Wait,
+		Grace: lateStores(s), Settle: s.Ledger.Deadline + 2*s.Ledger.Margin, PurgeAfter: s.Erasure.PurgeAfter, Wait: s.Erasure.Wait,
 		Announce: c.announcements.Announce, Logger: log, Metrics: reg,
 	}
 }

@@ -47,6 +47,11 @@ var attempts = []attempt{
 	{method: "GET", path: "/api/v1/batches", query: "bodySha256={id}", theirs: "hash", nobody: strings.Repeat("0f", 32), want: 200},
 	{method: "GET", path: "/api/v1/batches", query: "cursor={id}", theirs: "batches cursor", nobody: "YjEuNDIuMTc3ODYxMDg0MDAwMC4x", want: 400},
 	{method: "GET", path: "/api/v1/batches", query: "cursor={id}", theirs: "audiences cursor", nobody: "YTEuNDIuY3VzdG9tZXJz", want: 400},
+	{method: "GET", path: "/api/v1/batches", query: "run={id}", theirs: "run-1202", nobody: "run-1999", want: 200},
+	{method: "GET", path: "/api/v1/runs", want: 200},
+	{method: "GET", path: "/api/v1/runs", query: "cursor={id}", theirs: "batches cursor", nobody: "YjEuNDIuMTc3ODYxMDg0MDAwMC4x", want: 400},
+	{method: "GET", path: "/api/v1/runs/{run}", send: "/api/v1/runs/{id}", theirs: "run-1202", nobody: "run-1999", want: 404},
+	{method: "DELETE", path: "/api/v1/runs/{run}", send: "/api/v1/runs/{id}", query: "force=true", theirs: "run-1202", nobody: "run-1999", want: 404},
 	{method: "GET", path: "/api/v1/audiences", want: 200},
 	{method: "GET", path: "/api/v1/audiences", query: "cursor={id}", theirs: "audiences cursor", nobody: "YTEuNDQuY3VzdG9tZXJz", want: 400},
 	{method: "GET", path: "/api/v1/event-types", want: 200},
@@ -79,6 +84,7 @@ var attempts = []attempt{
 
 	// By id.
 	{method: "GET", path: "/api/v1/batches/{batchId}", send: "/api/v1/batches/{id}", theirs: "batch", nobody: "4611686018427387904", want: 404},
+	{method: "DELETE", path: "/api/v1/batches/{batchId}", send: "/api/v1/batches/{id}", query: "force=true", theirs: "batch", nobody: "4611686018427387904", want: 404},
 	{method: "GET", path: "/api/v1/batches/{batchId}/rejects", send: "/api/v1/batches/{id}/rejects", theirs: "batch", nobody: "4611686018427387904", want: 404},
 	{method: "GET", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/{id}", theirs: "private", nobody: "notheir", want: 404},
 	{method: "DELETE", path: "/api/v1/audiences/{audienceId}", send: "/api/v1/audiences/{id}", theirs: "private", nobody: "notheir", want: 404},

@@ -72,7 +72,7 @@ func (s *sender) found(org leadevents.OrgID, credential, area string) *realm {
 	}
 	rows = append(rows, rowOf(`"`+area+`"`, `"2026-05-12T18:34:00Z"`, `{}`)) // a reject
 	event := strings.Replace(string(callBody("webinar_joined", rows...)), "42", org.String(), 1)
-	batch := ask(200, "POST", ingestPath, "", event, "Idempotency-Key", "call-1")
+	batch := ask(200, "POST", ingestPath, "", event, "Idempotency-Key", "call-1", "Leadevents-Run", "run-"+area)
 	if !strings.Contains(string(batch.body), `"inserted":3,"duplicates":0,"rejected":1`) {
 		s.t.Fatalf("organization %d: its first call was answered %s", org, batch.body)
 	}

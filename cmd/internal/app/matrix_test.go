@@ -54,6 +54,8 @@ var matrix = []entry{
 	{method: "GET", path: "/api/v1/batches", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
 	{method: "GET", path: "/api/v1/batches/{batchId}", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "404 not_found"},
 	{method: "GET", path: "/api/v1/batches/{batchId}/rejects", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "404 not_found"},
+	{method: "GET", path: "/api/v1/runs", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
+	{method: "GET", path: "/api/v1/runs/{run}", send: "/api/v1/runs/mine", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "404 not_found"},
 	{method: "GET", path: "/api/v1/event-types", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
 	{method: "GET", path: eventsPath, guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
 	{method: "GET", path: "/api/v1/leads/{phone}/events", send: "/api/v1/leads/15551234567/events", guard: scoped, lacking: "ingestOnly", own: "200", stranger: "200"},
@@ -99,6 +101,9 @@ var matrix = []entry{
 	{method: "DELETE", path: leadPath, send: "/api/v1/leads/15551234599", guard: scoped, lacking: "narrow", query: "wait=true", own: "200", stranger: "200"},
 	{method: "GET", path: leadPath + "/erasure", send: "/api/v1/leads/15551234599/erasure", guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "POST", path: leadPath + "/allow", send: "/api/v1/leads/15551234599/allow", guard: scoped, lacking: "narrow", own: "409 conflict", stranger: "409 conflict"},
+
+	{method: "DELETE", path: "/api/v1/batches/{batchId}", guard: scoped, lacking: "narrow", query: "wait=true", own: "200", stranger: "404 not_found"},
+	{method: "DELETE", path: "/api/v1/runs/{run}", send: "/api/v1/runs/mine", guard: scoped, lacking: "narrow", query: "wait=true", own: "200", stranger: "404 not_found"},
 
 	{method: "GET", path: webhooksPath, guard: scoped, lacking: "narrow", own: "200", stranger: "200"},
 	{method: "PUT", path: webhooksPath, guard: scoped, lacking: "narrow", body: `{"authMode":"api_key"}`, own: "200", stranger: "200"},
@@ -190,6 +195,10 @@ func TestEveryEndpointWithEveryCredential(t *testing.T) {
 	}
 	for _, audience := range []string{"mine", "gone"} {
 		own(200, "PUT", "/api/v1/audiences/"+audience+"/leads", "", `{"leads":[{"phoneE164":"+15551234567"},{"phoneE164":"+15551234568"}]}`)
+	}
+	if a := from.sendAgain("POST", ingestPath, []byte(`{"organizationId":42,"eventType":"run","events":[{"phoneE164":"+15551234567","occurredAt":"2026-05-12T18:34:00Z"}]}`),
+		sending{Headers: map[string]string{"Leadevents-Run": "mine"}}); a.status != 200 {
+		t.Fatalf("a call of a run: %d %s", a.status, a.body)
 	}
 	own(201, "PUT", "/api/v1/sends/mine", "", `{"audience":{"audienceId":"mine"},"eventFilters":[]}`)
 	own(200, "POST", "/api/v1/sends/mine/materialize", "wait=true", "")

@@ -45,6 +45,7 @@ type server struct {
 	ingester    *ingest.Ingester
 	credentials *Credentials
 	leads       *journal.Leads
+	undos       *journal.Undos
 	retention   *retention.Keeper
 	operator    auth.OperatorToken
 	audiences   *query.Audiences
@@ -173,10 +174,12 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 
 	srv.events = query.NewEvents(query.EventsConfig{Streams: s.Events.Streams, Logger: log}, srv.db)
 
-	// What is erased then is gone on with by another process or the next start; so is what
+	// What is erased or undone then is gone on with by another process or the next start; so is what
 	// has expired.
 	srv.leads = openLeads(s, srv.credentials, srv.db, srv.ledger, erased, log, reg)
 	g.run("erasures", stopErasures, srv.leads.Run)
+	srv.undos = journal.NewUndos(leadsConfig(s, srv.credentials, log, reg), srv.db, srv.ledger, srv.ledger)
+	g.run("undos", stopErasures, srv.undos.Run)
 	g.run("retention", stopErasures, srv.retention.Run)
 
 	srv.reconciler = openReconciler(s, srv.db, srv.ledger.Inspector(), log)
@@ -230,12 +233,14 @@ func (srv *server) route() {
 	app := srv.http.App()
 	ingest.NewHandler(srv.ingester, srv.credentials.Directory).Register(app)
 	query.NewBatchHandler(query.NewBatches(srv.db, now), srv.credentials.Directory).Register(app)
+	query.NewRunHandler(query.NewRuns(srv.db), srv.credentials.Directory).Register(app)
 	query.NewEventHandler(srv.events, srv.credentials.Directory).Register(app)
 	query.NewAuditHandler(query.NewAuditLog(srv.db), srv.credentials.Directory, srv.sql.Settle).Register(app)
 	query.NewReportHandler(srv.db, srv.credentials.Directory).Register(app)
 	query.NewAudienceHandler(srv.audiences, srv.credentials.Directory).Register(app)
 	auth.NewAdminHandler(srv.credentials.Directory, srv.operator).Register(app)
 	journal.NewHandler(srv.leads, srv.credentials.Directory).Register(app)
+	journal.NewUndoHandler(srv.undos, srv.credentials.Directory).Register(app)
 	retention.NewHandler(srv.retention, srv.credentials.Directory).Register(app)
 	reconcile.NewHandler(srv.reconciler, srv.credentials.Directory, srv.reconcileTimeout).Register(app)
 	query.NewSendHandler(srv.sends, srv.credentials.Directory, ingest.LookupOrganization).Register(app)
