@@ -11,7 +11,7 @@ LISTEN ?= 127.0.0.1:8080
 # These share memory between goroutines on purpose: tested with -race, which is
 # several times slower, so the others are tested without. cmd/internal/app only puts
 # them together; with -race its tests alone take ten minutes: `make race`.
-RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./journal/... ./retention/...
+RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./journal/... ./retention/... ./reconcile/...
 # One package may take this long; the whole-program tests start real stores.
 TIMEOUT  ?= 12m
 FUZZTIME ?= 1m

@@ -136,6 +136,7 @@ var attempts = []attempt{
 	{method: "POST", path: ingestPath, body: `{"organizationId":45,"eventType":"{id}","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-01T18:34:00Z"}]}`, theirs: "only_theirs", nobody: "nobodys_typ", want: 200},
 	{method: "GET", path: "/api/v1/batches", query: "idempotencyKey={id}", theirs: "theirs-1", nobody: "nobody-1", want: 200},
 	{method: "GET", path: "/api/v1/batches", query: "eventType={id}", theirs: "theirs_alone", nobody: "nobody_alone", want: 200},
+	{method: "POST", path: ingestPath, headers: map[string]string{"Leadevents-Run": "{id}"}, body: `{"organizationId":45,"eventType":"y{id}","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-01T18:34:00Z"}]}`, theirs: "run-1202", nobody: "run-1999", want: 200},
 	{method: "POST", path: ingestPath, headers: map[string]string{"Idempotency-Key": "{id}"}, body: `{"organizationId":45,"eventType":"x{id}","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-01T18:34:00Z"}]}`, theirs: "theirs-1", nobody: "nobody-1", want: 200},
 
 	// Names that are theirs are free here.
