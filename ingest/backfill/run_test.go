@@ -277,7 +277,8 @@ func TestAStoppedRunGoesOn(t *testing.T) {
 func TestAnswersAreKeptBeyondTheLifeOfTheirKeys(t *testing.T) {
 	const n = 3_000
 	f := newFakeServer(t, 0)
-	f.held, f.hold = "-0.0.0", make(chan struct{}) // the first call
+	hold := make(chan struct{})
+	f.held, f.hold = "-0.0.0", hold // the first call
 	cfg := small(t.TempDir(), n, mixed(1), clientOf{f.URL})
 	r, err := New(cfg)
 	if err != nil {
@@ -289,7 +290,7 @@ func TestAnswersAreKeptBeyondTheLifeOfTheirKeys(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		stop()
-		close(f.hold)
+		close(hold)
 	}()
 	if err := r.Go(ctx); !errors.Is(err, ErrStopped) {
 		t.Fatal(err)
