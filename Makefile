@@ -92,7 +92,7 @@ bench: build redis ## the benchmarks beside their floors, on this machine
 
 # One by name, as comments cite them: make bench-ledger BENCH=--record; what each
 # shows and how long it takes: bench/README.md
-BENCHMARKS = bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query
+BENCHMARKS = bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query bench-backfill
 .PHONY: $(BENCHMARKS)
 $(BENCHMARKS): build redis
 	go run ./bench $(@:bench-%=%) $(BENCH)

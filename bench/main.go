@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	ingest := newIngest(wrap)
-	root.AddCommand(ingest, newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap))
+	root.AddCommand(ingest, newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap))
 	root.Args = cobra.NoArgs
 	root.RunE = func(cmd *cobra.Command, args []string) error { return ingest.RunE(ingest, args) }
 	return root
