@@ -138,6 +138,7 @@ var attempts = []attempt{
 	{method: "GET", path: "/api/v1/batches", query: "eventType={id}", theirs: "theirs_alone", nobody: "nobody_alone", want: 200},
 	{method: "POST", path: ingestPath, headers: map[string]string{"Leadevents-Run": "{id}"}, body: `{"organizationId":45,"eventType":"y{id}","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-01T18:34:00Z"}]}`, theirs: "run-1202", nobody: "run-1999", want: 200},
 	{method: "POST", path: ingestPath, headers: map[string]string{"Idempotency-Key": "{id}"}, body: `{"organizationId":45,"eventType":"x{id}","events":[{"phoneE164":"+15551230000","occurredAt":"2026-05-01T18:34:00Z"}]}`, theirs: "theirs-1", nobody: "nobody-1", want: 200},
+	{method: "GET", path: "/api/v1/reconcile", query: "organizationId={id}", theirs: "42", nobody: "44", want: 400},
 
 	// Names that are theirs are free here.
 	{method: "PUT", path: "/api/v1/sends/{sendId}", send: "/api/v1/sends/try-{id}", body: `{"audience":{"audienceId":"{id}"},"eventFilters":[]}`, theirs: "private", nobody: "notheir", want: 404},
