@@ -16,8 +16,8 @@
 // # What is no difference
 //
 // Traffic goes on meanwhile, so a receipt is looked at when it has been there for a while
-// (its rows were visible before it), and a state or key that differs is looked at again,
-// a pause later: only what differs both times is told.
+// (its rows were visible before it), and a state or key that differs is looked at again
+// later, a state for as long as an insert may take: only what differs each time is told.
 //
 // A key counts for the batch that sealed it: the winner, where it was contested. Where two
 // batches have a row of one key and no contest says whose it is, either may have it: a

@@ -27,7 +27,7 @@ func (l *run) receipts(ctx context.Context) error {
 	if !differs {
 		return nil
 	}
-	if err := l.pause(ctx); err != nil {
+	if err := l.pause(ctx, 1); err != nil {
 		return err
 	}
 	again, err := look()

@@ -97,8 +97,10 @@ type Config struct {
 	Sample int
 	// Memory bounds one query in ClickHouse. Default 1 GiB.
 	Memory uint64
-	// Pause is after how long what differs is looked at again. Default 2 s: a row and its
-	// state are milliseconds apart, a row and its key less than a request's time.
+	// Pause is after how long what differs is looked at again, and for states thrice more,
+	// each time twice as long after. Default 2 s: a row and its key are less than a
+	// request's time apart, a state and its row mostly milliseconds and at most an
+	// insert's time.
 	Pause time.Duration
 	// Settled is for how long a receipt, or a row without one, must have been there: more
 	// than a request may take. Default 2 min.
@@ -189,9 +191,9 @@ func (l *run) found(d Difference) {
 	l.report.Differences = append(l.report.Differences, d)
 }
 
-// pause waits until what was only traffic is over.
-func (l *run) pause(ctx context.Context) error {
-	timer := time.NewTimer(l.cfg.Pause)
+// pause waits that many pauses, until what was only traffic is over.
+func (l *run) pause(ctx context.Context, pauses int) error {
+	timer := time.NewTimer(time.Duration(pauses) * l.cfg.Pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

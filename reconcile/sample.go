@@ -36,7 +36,7 @@ func (l *run) rowless(ctx context.Context, s ledger.Standing) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	if err := l.pause(ctx); err != nil {
+	if err := l.pause(ctx, 1); err != nil {
 		return err
 	}
 	owners, err := l.ledger.Owners(ctx, s, lost)
@@ -96,7 +96,7 @@ func (l *run) keyless(ctx context.Context, s ledger.Standing) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	if err := l.pause(ctx); err != nil {
+	if err := l.pause(ctx, 1); err != nil {
 		return err
 	}
 	if lost, err = l.withoutKey(ctx, s, lost); err != nil || len(lost) == 0 {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"leadevents"
@@ -12,19 +13,51 @@ import (
 // ClickHouse, and every slice reads the type's rows (phone and time) once more.
 const sliceLeads = 2_000_000
 
-// kind is what is wrong with a state; "" where nothing is. A first event that the sweep of
-// expired ones has set earlier than the first row is not wrong.
-func (s State) kind(expires bool) Kind {
+// stretch is from a first to a last time; empty where they are the other way round.
+type stretch struct{ first, last leadevents.Millis }
+
+var noStretch = stretch{math.MaxInt64, math.MinInt64}
+
+func (s stretch) empty() bool            { return s.first > s.last }
+func (s stretch) with(o stretch) stretch { return stretch{min(s.first, o.first), max(s.last, o.last)} }
+func (s stretch) inBoth(o stretch) stretch {
+	return stretch{max(s.first, o.first), min(s.last, o.last)}
+}
+
+func (s State) rows() stretch {
+	if !s.HasRows {
+		return noStretch
+	}
+	return stretch{s.RowsFirst, s.RowsLast}
+}
+
+func (s State) state() stretch {
+	if !s.HasState {
+		return noStretch
+	}
+	return stretch{s.First, s.Last}
+}
+
+// still is what is wrong at both of two looks, "" where nothing is. A busy lead may have a
+// new event at either, whose state comes before its row or behind it; so a state falls
+// short where neither look's reaches the times of rows that both saw, and reaches too far
+// where both do, beyond the rows of either. A first event that the sweep of expired ones
+// has set earlier than the first row is not wrong.
+func (s State) still(later State, expires bool) Kind {
+	rows, state := s.rows().with(later.rows()), s.state().inBoth(later.state())
 	switch {
-	case !s.HasRows && !s.HasState:
-		return ""
-	case !s.HasState:
-		return StatesMissing
-	case !s.HasRows:
+	case state.empty():
+	case rows.empty():
 		return StatesExtra
-	case s.Last > s.RowsLast || s.First < s.RowsFirst && !expires:
+	case state.last > rows.last || state.first < rows.first && !expires:
 		return StatesWide // and perhaps narrow at its other end: mending makes both right
-	case s.First > s.RowsFirst || s.Last < s.RowsLast:
+	}
+	rows, state = s.rows().inBoth(later.rows()), s.state().with(later.state())
+	switch {
+	case rows.empty():
+	case state.empty():
+		return StatesMissing
+	case state.first > rows.first || state.last < rows.last:
 		return StatesNarrow
 	}
 	return ""
@@ -134,49 +167,47 @@ func (c Compared) sum() (n uint64) {
 	return n
 }
 
-// again looks at leads that differ once more, a pause later. A busy lead may have a new
-// event at either look, whose state is milliseconds behind it: so the rows of the first
-// look are held to the state of the second, and a state that reaches too far to the rows
-// that there are by then.
+// looks is how often what differs is looked at again, each pause twice the one before: a
+// state comes before its row and the row's insert may take as long as a request's does, 30 s.
+const looks = 4
+
+// again looks at leads that differ again and again, until they do not or that was long
+// enough.
 func (l *run) again(ctx context.Context, s Slice, compared Compared) (map[Kind][]State, error) {
-	states := l.wrong(s, compared.States)
+	states, kinds := l.wrong(s, compared.States, compared.States)
+	for n := 0; n < looks && len(states) > 0; n++ {
+		if err := l.pause(ctx, 1<<n); err != nil {
+			return nil, err
+		}
+		seen, err := l.store.StatesOf(ctx, l.org, s.EventType, phonesOf(states))
+		if err != nil {
+			return nil, err
+		}
+		states, kinds = l.wrong(s, states, seen)
+	}
 	if len(states) == 0 {
 		return nil, nil
 	}
-	if err := l.pause(ctx); err != nil {
-		return nil, err
-	}
-	seen, err := l.store.StatesOf(ctx, l.org, s.EventType, phonesOf(states))
-	if err != nil {
-		return nil, err
-	}
-	now := make(map[leadevents.Phone]State, len(seen))
-	for _, state := range seen {
-		now[state.Phone] = state
-	}
-	for i := range states {
-		was, is := &states[i], now[states[i].Phone]
-		if kind := was.kind(s.Expires); kind == StatesMissing || kind == StatesNarrow {
-			was.HasState, was.First, was.Last = is.HasState, is.First, is.Last
-			was.HasRows = is.HasRows // they may have been removed
-		} else {
-			was.HasRows, was.RowsFirst, was.RowsLast = is.HasRows, is.RowsFirst, is.RowsLast
-			was.HasState = is.HasState
-		}
-	}
 	byKind := map[Kind][]State{}
-	for _, state := range l.wrong(s, states) {
-		kind := state.kind(s.Expires)
-		byKind[kind] = append(byKind[kind], state)
+	for i, state := range states {
+		byKind[kinds[i]] = append(byKind[kinds[i]], state)
 	}
 	return byKind, nil
 }
 
-// wrong are those that differ and are not being erased.
-func (l *run) wrong(s Slice, states []State) []State {
-	return slices.DeleteFunc(states, func(state State) bool {
-		return l.around.Erasing[state.Phone] || state.kind(s.Expires) == ""
-	})
+// wrong are those that differ at a later look too and are not being erased, with what is
+// wrong. A lead that the later look has not found has neither rows nor a state any more.
+func (l *run) wrong(s Slice, states, seen []State) (wrong []State, kinds []Kind) {
+	later := make(map[leadevents.Phone]State, len(seen))
+	for _, state := range seen {
+		later[state.Phone] = state
+	}
+	for _, state := range states {
+		if kind := state.still(later[state.Phone], s.Expires); kind != "" && !l.around.Erasing[state.Phone] {
+			wrong, kinds = append(wrong, state), append(kinds, kind)
+		}
+	}
+	return wrong, kinds
 }
 
 // mend makes states those of the rows. Adding never does harm. What reaches too far is
