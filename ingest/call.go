@@ -31,7 +31,6 @@ type Call struct {
 	bytes   int
 	years   years
 	marks   []uint64     // of its events, with an Idempotency-Key
-	ofRun   bool         // it names a backfill run
 	visit   *visit       // of the historical lanes, whose caller leaves them; nil: none yet
 	fate    atomic.Int32 // waiting, begun or withdrawn
 	result  Result

@@ -65,7 +65,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	up, cancel := ctx, func() {}
 	pass := &pass{gate: h.ingester.gate} // holds nothing yet
 	visit := h.ingester.visit()
-	ofRun := len(c.Request().Header.Peek(runHeader)) > 0
+	ofRun := len(c.Request().Header.Peek(RunHeader)) > 0
 	defer func() { pass.leave(); visit.leave(); cancel() }()
 	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
 		Organization: LookupOrganization,
@@ -105,7 +105,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	if err := received.Admit(call.Received); err != nil {
 		return err
 	}
-	call.ofRun, call.visit = ofRun, visit
+	call.visit = visit
 	if h.ingester.historical.holds(call, h.ingester.now()) && !visit.tryEnter() {
 		putBack() // its rows, and the gate, are for who need not wait
 		pass.leave()

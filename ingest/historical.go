@@ -7,9 +7,6 @@ import (
 	"leadevents"
 )
 
-// runHeader names the backfill run that a call belongs to.
-const runHeader = "Leadevents-Run"
-
 // historical bounds backfill traffic: big calls of a run, or whose events are old.
 // Each asks ClickHouse for all of its keys and adds to many partitions, and clients
 // send as many as are taken. They are big calls among others, in bulk lanes, of
@@ -50,7 +47,7 @@ func (h *historical) holds(call *Call, now time.Time) bool {
 	if len(call.Events) <= h.rows {
 		return false
 	}
-	if call.ofRun || call.RunID != "" {
+	if call.RunID != "" {
 		return true
 	}
 	border, old := leadevents.MillisOf(now.Add(-h.age)), 0

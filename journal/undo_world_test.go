@@ -40,7 +40,7 @@ func undoWorldOn(inner *world, archive ledger.Archive, between func(ingest.Ledge
 	if between != nil {
 		l = between(l)
 	}
-	w.in = ingest.New(ingest.Config{GroupAge: time.Millisecond}, w.db, l)
+	w.in = ingest.New(ingest.Config{GroupAge: time.Millisecond, Conflicts: true}, w.db, l)
 	t.Cleanup(func() { _ = w.in.Close(context.Background()) })
 	eventually(t, "the ledger is trusted", func() bool { _, ok := w.l.Believed(t.Context()); return ok })
 	return w

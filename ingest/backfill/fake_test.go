@@ -89,6 +89,13 @@ func (f *fakeServer) answered() int {
 	return f.calls
 }
 
+// forget forgets all Idempotency-Keys, as a day does, and holds no call any more.
+func (f *fakeServer) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hold, f.receipts = nil, map[string]*receipt{}
+}
+
 func answerError(w http.ResponseWriter, status int, kind leadevents.Kind, format string, args ...any) {
 	if kind == leadevents.Unavailable || kind == leadevents.RateLimited {
 		w.Header().Set("Retry-After", "0")
@@ -133,8 +140,11 @@ func (f *fakeServer) events(w http.ResponseWriter, r *http.Request) {
 		answerError(w, 429, leadevents.RateLimited, "too fast")
 		return
 	}
-	if f.hold != nil && strings.HasSuffix(r.Header.Get("Idempotency-Key"), f.held) {
-		<-f.hold
+	f.mu.Lock()
+	hold := f.hold
+	f.mu.Unlock()
+	if hold != nil && strings.HasSuffix(r.Header.Get("Idempotency-Key"), f.held) {
+		<-hold
 		if hijacked, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			_ = hijacked.Close()
 		}

@@ -294,7 +294,7 @@ func TestAnswersAreKeptBeyondTheLifeOfTheirKeys(t *testing.T) {
 	if err := r.Go(ctx); !errors.Is(err, ErrStopped) {
 		t.Fatal(err)
 	}
-	f.hold, f.receipts = nil, map[string]*receipt{}
+	f.forget()
 	again, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
