@@ -143,6 +143,9 @@ func (w *backfillWorld) rates(ctx context.Context) error {
 		{"Parquet, one type", parquet, 0},
 	} {
 		bare, err := w.loadBare(ctx, c.file)
+		if err == nil {
+			err = waitForMerges(ctx, w.bare) // they are not the next one's to pay for
+		}
 		if err != nil {
 			return fmt.Errorf("%s by ClickHouse: %w", c.name, err)
 		}
@@ -158,6 +161,9 @@ func (w *backfillWorld) rates(ctx context.Context) error {
 			return err
 		}
 		most = max(most, watch.most.Load())
+		if err := waitForMerges(ctx, w.conn); err != nil {
+			return err
+		}
 		second, err := w.load(ctx, c.file, false)
 		if err != nil {
 			return fmt.Errorf("%s, again: %w", c.name, err)
