@@ -379,12 +379,16 @@ func TestFaultAServerDiesUnnamed(t *testing.T) {
 	w.process.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != epoch })
 	second.until("trusted again", func(s ledger.Status) bool { return trusted(s) && s.Epoch != epoch })
 	second.breaksOff(call("broken off", events(300, now())...))
+	soon := time.Since(flushed) < 3*time.Second // the grace of a request, for which a loss is looked behind
 	second.stop()
-	// Its beats may have noted the name again.
-	if err := w.client().Del(t.Context(), "servers").Err(); err != nil {
-		t.Fatal(err)
+	// Its beats may have noted the name again. One that lived on for longer has it noted:
+	// so a slow machine comes to where another finds it.
+	if soon {
+		if err := w.client().Del(t.Context(), "servers").Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	// A slow machine comes here when it has been mended already.
+	// Or it comes here when it has been mended already.
 	if _, wrong := w.process.states(); wrong != 300 && time.Since(flushed) < 3*time.Second {
 		t.Fatalf("%d rows lack their states, want 300: the test tests nothing", wrong)
 	}
