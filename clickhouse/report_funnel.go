@@ -18,14 +18,20 @@ func (db *DB) Funnel(ctx context.Context, org leadevents.OrgID, f report.Funnel)
 		return ways, err
 	}
 	err = db.reports.run(ctx, func(ctx context.Context) error {
-		ways, err = db.funnel(ctx, org, f)
+		// One over 5.9 million leads groups in 520 to 770 MiB, in half the time that it takes by the
+		// disk: so it goes there only when it must.
+		ways, err = db.funnel(ctx, org, f, db.reports.Memory/8*7)
+		if outOfMemory(err) {
+			ways, err = db.funnel(ctx, org, f, db.reports.Memory/4)
+		}
 		return err
 	})
 	return ways, err
 }
 
-func (db *DB) funnel(ctx context.Context, org leadevents.OrgID, f report.Funnel) (report.Ways, error) {
+func (db *DB) funnel(ctx context.Context, org leadevents.OrgID, f report.Funnel, grouping uint64) (report.Ways, error) {
 	q := db.newReport(org, f.Range)
+	q.grouping = grouping
 	q.span(f.From, f.To+f.Window()+1) // a step may lie at the window's end
 	q.limit(1)
 	if f.Breakdown != nil {

@@ -24,8 +24,7 @@ type ReportConfig struct {
 	// Threads is how many cores of the server one of them keeps busy; default 2.
 	Threads int
 	// Memory bounds what one of its queries holds at the server; default 1 GiB. What would
-	// be more than seven eighths of it is grouped on the disk, more than a quarter sorted
-	// there, if it can be.
+	// be more than a quarter of it is grouped or sorted on the disk, if it can be.
 	Memory uint64
 	// Timeout bounds one of them; default 30 s.
 	Timeout time.Duration
@@ -73,12 +72,15 @@ func newReporting(cfg ReportConfig) *reporting {
 //   - everything that reads the metadata goes through FINAL.
 type reportQuery struct {
 	*where
-	db  *DB
-	org leadevents.OrgID
+	db       *DB
+	org      leadevents.OrgID
+	grouping uint64 // bytes from which on is grouped on the disk
 }
 
 func (db *DB) newReport(org leadevents.OrgID, r report.Range) *reportQuery {
-	q := &reportQuery{newWhere(), db, org}
+	// A quarter, for there may be two GROUP BY at once, and each may hold twice as much
+	// when it changes its table for a larger one.
+	q := &reportQuery{newWhere(), db, org, db.reports.Memory / 4}
 	q.parameters["organization"] = org.String()
 	q.span(r.From, r.To)
 	return q
@@ -95,9 +97,7 @@ func (q *reportQuery) settings() clickhouse.Settings {
 	settings := q.where.settings()
 	settings["max_threads"] = c.Threads
 	settings["max_memory_usage"] = c.Memory
-	// A funnel over 5.9 million leads groups in 520 to 770 MiB, in half the time that it takes by
-	// the disk; what grouping on the disk needs beside its tables is small.
-	settings["max_bytes_before_external_group_by"] = c.Memory / 8 * 7
+	settings["max_bytes_before_external_group_by"] = q.grouping
 	settings["max_bytes_before_external_sort"] = c.Memory / 4
 	settings["max_execution_time"] = int(c.Timeout.Seconds()) + 1 // ours ends it before
 	// All that a query reads is of one moment, though it reads the table several times.
@@ -121,13 +121,19 @@ func (q *reportQuery) rows(ctx context.Context, sql string, row func(driver.Rows
 	return q.refused(rows.Err())
 }
 
+// outOfMemory says whether a query wanted more memory than it may have.
+func outOfMemory(err error) bool {
+	exception, ok := errors.AsType[*clickhouse.Exception](err)
+	return ok && exception.Code == codeMemoryLimit && strings.Contains(exception.Message, "Query memory limit")
+}
+
 // refused tells the limits of reports from failures.
 func (q *reportQuery) refused(err error) error {
 	exception, ok := errors.AsType[*clickhouse.Exception](err)
 	switch {
 	case err == nil:
 		return nil
-	case ok && exception.Code == codeMemoryLimit && strings.Contains(exception.Message, "Query memory limit"):
+	case outOfMemory(err):
 		return leadevents.Wrap(leadevents.QueryLimit, err, "the report needs more than the %d MiB of memory that one may have (reports.memory): ask for a shorter range, a path with fewer values, or approximate", q.db.reports.Memory>>20)
 	case ok && (exception.Code == codeTimeout || exception.Code == codeTooSlow):
 		return q.db.reports.late(err)

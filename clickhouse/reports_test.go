@@ -426,6 +426,24 @@ func TestReportsAreBounded(t *testing.T) {
 			t.Errorf("%s: %v", limit, err)
 		}
 	}
+	// What can be grouped on the disk is, before the memory is over.
+	if err := db.conn.Exec(t.Context(), `INSERT INTO lead_events SELECT 7, 'b', number, fromUnixTimestamp64Milli(1750000000001 + number, 'UTC'), '{}', now64(3), 1 FROM numbers(3000000)`); err != nil {
+		t.Fatal(err)
+	}
+	small := open(ReportConfig{Memory: 300 << 20})
+	span := report.Range{From: 1_750_000_000_000, To: 1_750_000_000_000 + 50*3600*1000}
+	ways, err := open(ReportConfig{Memory: 440 << 20}).Funnel(t.Context(), 7, report.Funnel{Range: span, Steps: []report.Selection{{EventType: "a"}, {EventType: "b"}}, Minutes: 10})
+	if err != nil || ways.Steps[1].Leads != 3_000_000 {
+		t.Errorf("a funnel: %+v, %v", ways.Steps, err)
+	}
+	utc, err := report.LoadZone("UTC", "timezone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cohorts, err := small.Retention(t.Context(), 7, report.Retention{Range: span, First: report.Selection{EventType: "a"}, Returning: report.Selection{EventType: "b"}, Period: report.Day, Zone: utc})
+	if err != nil || len(cohorts) == 0 || cohorts[0].Leads != 3_000_000 {
+		t.Errorf("a retention: %+v, %v", cohorts, err)
+	}
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
