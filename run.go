@@ -1,5 +1,8 @@
 package leadevents
 
+// RunHeader names the run that a call's batch belongs to.
+const RunHeader = "Leadevents-Run"
+
 // RunState is where a run stands.
 type RunState string
 

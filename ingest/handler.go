@@ -65,7 +65,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	up, cancel := ctx, func() {}
 	pass := &pass{gate: h.ingester.gate} // holds nothing yet
 	visit := h.ingester.visit()
-	ofRun := len(c.Request().Header.Peek(RunHeader)) > 0
+	ofRun := len(c.Request().Header.Peek(leadevents.RunHeader)) > 0
 	defer func() { pass.leave(); visit.leave(); cancel() }()
 	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
 		Organization: LookupOrganization,
@@ -215,19 +215,16 @@ func idempotencyKey(c *fiber.Ctx) (string, error) {
 	return key, nil
 }
 
-// RunHeader names the run that a call's batch belongs to.
-const RunHeader = "Leadevents-Run"
-
 // runID reads the header; absent is "", present and empty is an error.
 func runID(c *fiber.Ctx) (string, error) {
-	values := c.Request().Header.PeekAll(RunHeader)
+	values := c.Request().Header.PeekAll(leadevents.RunHeader)
 	if len(values) == 0 {
 		return "", nil
 	}
 	if run := string(values[0]); len(values) == 1 && leadevents.IsRunID(run) {
 		return run, nil
 	}
-	return "", leadevents.Errorf(leadevents.InvalidRequest, "the header %s must be one value of 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", RunHeader, leadevents.MaxRunID)
+	return "", leadevents.Errorf(leadevents.InvalidRequest, "the header %s must be one value of 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", leadevents.RunHeader, leadevents.MaxRunID)
 }
 
 // Drain is how long a stop waits for calls in flight: a whole request's time.

@@ -32,9 +32,6 @@ func (e *HopelessError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e *HopelessError) Unwrap() error { return e.Err }
 
-// RunHeader names the run that a call belongs to.
-const RunHeader = "Leadevents-Run"
-
 const (
 	eventsPath = "/api/v1/webhooks/lead-events"
 	jsonType   = "application/json"
@@ -73,7 +70,7 @@ type caller struct {
 // post sends a batch until it is answered. The bytes are the same each time, which the
 // Idempotency-Key asks for.
 func (c *caller) post(stop context.Context, number int, b *batch) (answer, error) {
-	header := http.Header{"Content-Type": {jsonType}, "Idempotency-Key": {b.key}, RunHeader: {c.run}}
+	header := http.Header{"Content-Type": {jsonType}, "Idempotency-Key": {b.key}, leadevents.RunHeader: {c.run}}
 	body := b.body
 	if c.encoder != nil {
 		b.packed = c.pack(header, b.body, b.packed)

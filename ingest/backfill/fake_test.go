@@ -154,7 +154,7 @@ func (f *fakeServer) events(w http.ResponseWriter, r *http.Request) {
 	done := make(chan struct{})
 	if !dry {
 		f.mu.Lock()
-		f.runs[r.Header.Get(RunHeader)]++
+		f.runs[r.Header.Get(leadevents.RunHeader)]++
 		if f.running[key] != nil {
 			f.mu.Unlock()
 			answerError(w, 503, leadevents.Unavailable, "still running")

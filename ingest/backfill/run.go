@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -59,12 +58,10 @@ const (
 	MaxConcurrency     = 16
 )
 
-var runShape = regexp.MustCompile(`\A[A-Za-z0-9_.-]{1,64}\z`)
-
 // ValidateRun refuses what is no id of a run.
 func ValidateRun(id, name string) error {
-	if !runShape.MatchString(id) {
-		return leadevents.Errorf(leadevents.InvalidRequest, "%s is %q: a run's id is 1 to 64 of the characters A-Z, a-z, 0-9, _, . and -", name, id)
+	if !leadevents.IsRunID(id) {
+		return leadevents.Errorf(leadevents.InvalidRequest, "%s is %q: a run's id is 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", name, id, leadevents.MaxRunID)
 	}
 	return nil
 }
