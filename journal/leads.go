@@ -60,7 +60,7 @@ type Leads struct {
 	erased  *Erased
 	audit   *audit.Log
 	metrics metrics
-	wake    chan struct{}
+	turns   turns
 
 	// Only the worker touches these.
 	blocked time.Time                                // when others were last found to write on
@@ -71,12 +71,16 @@ type Leads struct {
 // work at, gives neither ledger nor locks.
 func New(cfg Config, store Store, ledger Ledger, locks Locks, keys DataKeys, erased *Erased) *Leads {
 	cfg = cfg.withDefaults()
-	return &Leads{
+	l := &Leads{
 		cfg: cfg, store: store, ledger: ledger, locks: locks, keys: keys, erased: erased,
 		audit:   audit.NewLog(store, time.Now, cfg.Logger),
 		metrics: newMetrics(cfg.Metrics),
-		wake:    make(chan struct{}, 1),
 	}
+	l.turns = turns{
+		what: "an erasure", lock: "journal", poll: cfg.Poll, longest: cfg.Wait, logger: cfg.Logger, locks: locks,
+		open: l.metrics.open, read: store.OpenJournal, workAt: l.workAt, wake: make(chan struct{}, 1),
+	}
+	return l
 }
 
 // State is where a lead's erasure stands.
@@ -183,7 +187,7 @@ func (l *Leads) Erase(ctx context.Context, org leadevents.OrgID, phone leadevent
 		log, err = l.last(ctx, org, hashes)
 		return err
 	})
-	l.hurry()
+	l.turns.hurry()
 	if err != nil {
 		return Status{}, err
 	}
@@ -254,20 +258,13 @@ func (l *Leads) Status(ctx context.Context, org leadevents.OrgID, phone leadeven
 }
 
 // Wait returns when a lead is erased, or with a 503.
-func (l *Leads) Wait(ctx context.Context, org leadevents.OrgID, phone leadevents.Phone) (Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Wait)
-	defer cancel()
-	for {
-		s, err := l.Status(ctx, org, phone)
-		if ctx.Err() == nil && (err != nil || s.State != Erasing) {
-			return s, err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return s, leadevents.Errorf(leadevents.Unavailable, "the lead is still being erased (no end within %s, or the server is stopping); it goes on: ask again", l.cfg.Wait)
-		}
-	}
+func (l *Leads) Wait(ctx context.Context, org leadevents.OrgID, phone leadevents.Phone) (s Status, err error) {
+	err = l.turns.wait(ctx, "the lead is still being erased", func(ctx context.Context) (bool, error) {
+		var err error
+		s, err = l.Status(ctx, org, phone)
+		return s.State != Erasing, err
+	})
+	return s, err
 }
 
 // announce tells this process and others that what is erased has changed.
@@ -275,14 +272,6 @@ func (l *Leads) announce(ctx context.Context) {
 	l.erased.Notify()
 	if l.cfg.Announce != nil {
 		l.cfg.Announce(ctx)
-	}
-}
-
-// hurry has this process' worker look at once.
-func (l *Leads) hurry() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
 	}
 }
 

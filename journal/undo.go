@@ -17,10 +17,9 @@ type Undos struct {
 	cfg     Config
 	store   UndoStore
 	ledger  UndoLedger
-	locks   Locks
 	audit   *audit.Log
 	metrics undoMetrics
-	wake    chan struct{}
+	turns   turns
 
 	blocked time.Time // when others were last found to write on; the worker's
 }
@@ -28,12 +27,16 @@ type Undos struct {
 // NewUndos makes it; Run does the work.
 func NewUndos(cfg Config, store UndoStore, ledger UndoLedger, locks Locks) *Undos {
 	cfg = cfg.withDefaults()
-	return &Undos{
-		cfg: cfg, store: store, ledger: ledger, locks: locks,
+	u := &Undos{
+		cfg: cfg, store: store, ledger: ledger,
 		audit:   audit.NewLog(store, time.Now, cfg.Logger),
 		metrics: newUndoMetrics(cfg.Metrics),
-		wake:    make(chan struct{}, 1),
 	}
+	u.turns = turns{
+		what: "an undo", lock: "journal undo", poll: cfg.Poll, longest: cfg.Wait, logger: cfg.Logger, locks: locks,
+		open: u.metrics.open, read: store.OpenUndos, workAt: u.workAt, wake: make(chan struct{}, 1),
+	}
+	return u
 }
 
 // UndoState is where the undo of a batch stands.
@@ -135,7 +138,7 @@ func (u *Undos) begin(ctx context.Context, org leadevents.OrgID, receipts ...lea
 		records[i] = Record{Entry: leadevents.NewID(), Kind: Undo, Step: Begun, Batch: r.Batch, EventType: r.EventType, RunID: r.RunID}
 	}
 	err := u.store.AppendJournal(ctx, org, records...)
-	u.hurry()
+	u.turns.hurry()
 	if err == nil {
 		u.metrics.records.WithLabelValues(string(Begun)).Add(float64(len(records)))
 	}
@@ -144,7 +147,7 @@ func (u *Undos) begin(ctx context.Context, org leadevents.OrgID, receipts ...lea
 
 // Wait returns when a batch is undone, or with a 503.
 func (u *Undos) Wait(ctx context.Context, org leadevents.OrgID, batch leadevents.BatchID) (s UndoStatus, err error) {
-	err = u.wait(ctx, func(ctx context.Context) (bool, error) {
+	err = u.turns.wait(ctx, notUndone, func(ctx context.Context) (bool, error) {
 		log, err := u.last(ctx, org, batch)
 		if err != nil || log == nil {
 			return false, err
@@ -155,21 +158,8 @@ func (u *Undos) Wait(ctx context.Context, org leadevents.OrgID, batch leadevents
 	return s, err
 }
 
-func (u *Undos) wait(ctx context.Context, done func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, u.cfg.Wait)
-	defer cancel()
-	for {
-		ok, err := done(ctx)
-		if ctx.Err() == nil && (err != nil || ok) {
-			return err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return leadevents.Errorf(leadevents.Unavailable, "the undo has not ended (no end within %s, or the server is stopping); it goes on: ask again", u.cfg.Wait)
-		}
-	}
-}
+// notUndone begins the 503 of who waited in vain.
+const notUndone = "the undo has not ended"
 
 // exactBatches is for how many batches it is looked whether their leads are a send's; of
 // more, a send that asks about their types is taken to have used them.
@@ -208,14 +198,6 @@ func (u *Undos) used(ctx context.Context, org leadevents.OrgID, receipts ...lead
 	sends = slices.Compact(sends)
 	shown := sends[:min(len(sends), 10)]
 	return leadevents.Errorf(leadevents.Conflict, "%d materialized sends have used these events (%s): what they keep would rest on what never was. force=true undoes all the same, and leaves their results as they are", len(sends), strings.Join(shown, ", "))
-}
-
-// hurry has this process' worker look at once.
-func (u *Undos) hurry() {
-	select {
-	case u.wake <- struct{}{}:
-	default:
-	}
 }
 
 type undoMetrics struct {

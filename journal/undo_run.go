@@ -79,7 +79,7 @@ func (u *Undos) fresh(ctx context.Context, org leadevents.OrgID, run string) (fr
 
 // WaitRun returns when no batch of a run is being undone, or with a 503.
 func (u *Undos) WaitRun(ctx context.Context, org leadevents.OrgID, run string) (r leadevents.Run, err error) {
-	err = u.wait(ctx, func(ctx context.Context) (bool, error) {
+	err = u.turns.wait(ctx, notUndone, func(ctx context.Context) (bool, error) {
 		var err error
 		r, err = u.run(ctx, org, run)
 		return err == nil && r.State() != leadevents.RunUndoing, err

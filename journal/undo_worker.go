@@ -33,56 +33,7 @@ func undoing(entry uint64, begun leadevents.Millis, r leadevents.Receipt) Undoin
 
 // Run works at undos, of all processes, until ctx ends. What is under way then is gone on
 // with by another process, or at the next start.
-func (u *Undos) Run(ctx context.Context) error {
-	pause := u.cfg.Poll
-	for {
-		err := u.work(ctx)
-		switch {
-		case err == nil:
-			pause = u.cfg.Poll
-		case ctx.Err() == nil:
-			u.cfg.Logger.Warn("an undo did not get on; it is gone on with", "error", err)
-			pause = min(2*pause, longestPause)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-u.wake:
-		case <-time.After(pause):
-		}
-	}
-}
-
-// work does what is due, if no other process does.
-func (u *Undos) work(ctx context.Context) error {
-	open, err := u.store.OpenUndos(ctx)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for _, logs := range open {
-		n += len(logs)
-	}
-	u.metrics.open.Set(float64(n))
-	if n == 0 {
-		return nil
-	}
-	held, release, err := u.locks.Hold(ctx, "journal undo", workLock)
-	if err != nil || !held {
-		return err
-	}
-	defer release()
-	// Again, by whoever has the lock: what it was before may be done.
-	if open, err = u.store.OpenUndos(ctx); err != nil {
-		return err
-	}
-	for org, logs := range open {
-		if err := u.workAt(ctx, org, logs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (u *Undos) Run(ctx context.Context) error { return u.turns.run(ctx, u.turns.work) }
 
 // workAt brings the undos of one organization on, each by a step of its life.
 func (u *Undos) workAt(ctx context.Context, org leadevents.OrgID, logs []Log) error {
@@ -179,7 +130,7 @@ func (u *Undos) pass(ctx context.Context, org leadevents.OrgID, group []Undoing,
 	}
 	after, trusted := u.ledger.Believed(ctx)
 	if !trusted || before != after {
-		u.hurry()
+		u.turns.hurry()
 		return nil
 	}
 	if err := u.store.MarkUndone(ctx, org, group); err != nil {
@@ -366,7 +317,7 @@ func (u *Undos) finish(ctx context.Context, org leadevents.OrgID, group []Undoin
 	}
 	after, trusted := u.ledger.Believed(ctx)
 	if rows > 0 || states > 0 || keys > 0 || !trusted || before != after {
-		u.hurry()
+		u.turns.hurry()
 		return nil
 	}
 	// Before the last record: who dies between finds nothing, and comes here again.

@@ -31,58 +31,15 @@ const (
 // Run works at entries, of all processes, until ctx ends. What is under way then is gone
 // on with by another process, or at the next start.
 func (l *Leads) Run(ctx context.Context) error {
-	pause, looked := l.cfg.Poll, time.Time{}
-	for {
-		err := l.work(ctx)
+	looked := time.Time{}
+	return l.turns.run(ctx, func(ctx context.Context) error {
+		err := l.turns.work(ctx)
 		if err == nil && time.Since(looked) >= min(purgeLook, max(l.cfg.PurgeAfter/4, l.cfg.Poll)) {
 			looked = time.Now()
 			err = l.purge(ctx)
 		}
-		switch {
-		case err == nil:
-			pause = l.cfg.Poll
-		case ctx.Err() == nil:
-			l.cfg.Logger.Warn("an erasure did not get on; it is gone on with", "error", err)
-			pause = min(2*pause, longestPause)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.wake:
-		case <-time.After(pause):
-		}
-	}
-}
-
-// work does what is due, if no other process does.
-func (l *Leads) work(ctx context.Context) error {
-	open, err := l.store.OpenJournal(ctx)
-	if err != nil {
 		return err
-	}
-	n := 0
-	for _, logs := range open {
-		n += len(logs)
-	}
-	l.metrics.open.Set(float64(n))
-	if n == 0 {
-		return nil
-	}
-	held, release, err := l.locks.Hold(ctx, "journal", workLock)
-	if err != nil || !held {
-		return err
-	}
-	defer release()
-	// Again, by whoever has the lock: what it was before may be done.
-	if open, err = l.store.OpenJournal(ctx); err != nil {
-		return err
-	}
-	for org, logs := range open {
-		if err := l.workAt(ctx, org, logs); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 // workAt brings the entries of one organization on, each by a step of its life.
@@ -219,7 +176,7 @@ func (l *Leads) finish(ctx context.Context, org leadevents.OrgID, group []Log) e
 	}
 	for _, f := range left {
 		if f.Counts.Sum() > 0 {
-			l.hurry()
+			l.turns.hurry()
 			return nil
 		}
 	}
@@ -229,7 +186,7 @@ func (l *Leads) finish(ctx context.Context, org leadevents.OrgID, group []Log) e
 	}
 	after, trusted := l.ledger.Believed(ctx)
 	if keys > 0 || !trusted || before != after {
-		l.hurry()
+		l.turns.hurry()
 		return nil
 	}
 	records := make([]Record, len(entries))
