@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"leadevents"
@@ -69,8 +70,7 @@ func (u *Undos) workAt(ctx context.Context, org leadevents.OrgID, logs []Log) er
 
 // eachGroup cuts entries into groups, and knows their receipts.
 func (u *Undos) eachGroup(ctx context.Context, org leadevents.OrgID, logs []Log, do func([]Undoing) error) error {
-	for len(logs) > 0 {
-		some := logs[:min(len(logs), groupUndos)]
+	for some := range slices.Chunk(logs, groupUndos) {
 		refs := make([]leadevents.BatchRef, len(some))
 		for i, log := range some {
 			refs[i] = leadevents.BatchRef{Org: org, Batch: log.Begun().Batch}
@@ -80,7 +80,7 @@ func (u *Undos) eachGroup(ctx context.Context, org leadevents.OrgID, logs []Log,
 			return err
 		}
 		var group []Undoing
-		keys, n := 0, 0
+		keys := 0
 		for i, log := range some {
 			r, ok := receipts[refs[i]]
 			if !ok {
@@ -88,16 +88,18 @@ func (u *Undos) eachGroup(ctx context.Context, org leadevents.OrgID, logs []Log,
 				u.cfg.Logger.Warn("a batch that is to be undone has no receipt", "organization", uint64(org), "batch", refs[i].Batch)
 				r = leadevents.Receipt{Batch: refs[i].Batch, EventType: log.Begun().EventType, FinishedAt: log.At(Begun)}
 			}
-			if n > 0 && keys+r.Inserted > groupUndoKeys {
-				break
+			if len(group) > 0 && keys+r.Inserted > groupUndoKeys {
+				if err := do(group); err != nil {
+					return err
+				}
+				group, keys = nil, 0
 			}
-			keys, n = keys+r.Inserted, n+1
+			keys += r.Inserted
 			group = append(group, undoing(log[0].Entry, log.At(Begun), r))
 		}
 		if err := do(group); err != nil {
 			return err
 		}
-		logs = logs[n:]
 	}
 	return nil
 }
