@@ -191,25 +191,9 @@ func (l *Ledger) reassign(ctx context.Context, t *Trust, contests []leadevents.C
 	}
 	plan := l.layout(t).plan(keys, l.cfg.ChunkKeys)
 	return l.eachChunk(ctx, plan, func(ctx context.Context, chunk []bucket) error {
-		names, args := []string{l.epochKey()}, []any{t.Epoch}
-		for _, b := range chunk {
-			names = append(names, b.name)
-			args = append(args, b.end-b.start)
-			for i := b.start; i < b.end; i++ {
-				args = append(args, plan.field(i))
-			}
-			for i := b.start; i < b.end; i++ {
-				args = append(args, token(contests[plan.order[i]].Loser))
-			}
-			for i := b.start; i < b.end; i++ {
-				args = append(args, token(contests[plan.order[i]].Winner))
-			}
-		}
-		answer, err := l.data.Eval(ctx, reassignScript, names, args...).Slice()
-		if err != nil {
-			return fmt.Errorf("give contested keys to their winners: %w", err)
-		}
-		_, _, err = l.scriptStatus(answer)
+		_, err := l.evalTokens(ctx, "give contested keys to their winners", reassignScript, t, plan, chunk,
+			func(i uint32) leadevents.BatchID { return contests[i].Loser },
+			func(i uint32) leadevents.BatchID { return contests[i].Winner })
 		return err
 	})
 }
