@@ -145,21 +145,23 @@ func (w *world) asked() {
 	}
 }
 
-// stepped calls a function before and after every step of a worker, and fails the step
-// where that does.
-type stepped struct {
-	journal.Store
-	at func(step string) error
-}
+// stepper is called before and after every step of a worker, and fails the step where it does.
+type stepper func(step string) error
 
-func (s *stepped) step(name string, do func() error) error {
-	if err := s.at("before " + name); err != nil {
+func (s stepper) step(name string, do func() error) error {
+	if err := s("before " + name); err != nil {
 		return err
 	}
 	if err := do(); err != nil {
 		return err
 	}
-	return s.at("after " + name)
+	return s("after " + name)
+}
+
+// stepped are the steps of a worker at erasures.
+type stepped struct {
+	journal.Store
+	stepper
 }
 
 func (s *stepped) Collect(ctx context.Context, org leadevents.OrgID, entries []uint64) (found map[uint64]journal.Found, err error) {

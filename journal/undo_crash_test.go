@@ -12,21 +12,10 @@ import (
 	"leadevents/journal"
 )
 
-// steppedUndo calls a function before and after every step of a worker, and fails the step
-// where that does.
+// steppedUndo are the steps of a worker at undos.
 type steppedUndo struct {
 	journal.UndoStore
-	at func(step string) error
-}
-
-func (s *steppedUndo) step(name string, do func() error) error {
-	if err := s.at("before " + name); err != nil {
-		return err
-	}
-	if err := do(); err != nil {
-		return err
-	}
-	return s.at("after " + name)
+	stepper
 }
 
 func (s *steppedUndo) CollectUndone(ctx context.Context, org leadevents.OrgID, of []journal.Undoing, look journal.Look, settled leadevents.Millis) (counts map[uint64]journal.Counts, err error) {
