@@ -35,6 +35,20 @@ func (r *Run) State() RunState {
 	return RunDone
 }
 
+// ErrNoRun says that an organization has no run of an id.
+var ErrNoRun = Errorf(NotFound, "there is no run of that id: no batch of this organization belongs to it")
+
+// TheRun is the run of an id among what a store has found under it: none is [ErrNoRun].
+func TheRun(found []Run, err error) (Run, error) {
+	switch {
+	case err != nil:
+		return Run{}, err
+	case len(found) == 0:
+		return Run{}, ErrNoRun
+	}
+	return found[0], nil
+}
+
 // RunPosition is a place in the list of runs, newest first; zero is its begin.
 type RunPosition struct {
 	FirstAt Millis

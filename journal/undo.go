@@ -83,10 +83,7 @@ func (u *Undos) last(ctx context.Context, org leadevents.OrgID, batch leadevents
 	return logs[len(logs)-1], nil // of two that were begun at once the first
 }
 
-var (
-	errNoSuchBatch = leadevents.Errorf(leadevents.NotFound, "there is no batch of that id: it is not one of this organization's, or its call was never answered 200")
-	errNoSuchRun   = leadevents.Errorf(leadevents.NotFound, "there is no run of that id: no batch of this organization belongs to it")
-)
+var errNoSuchBatch = leadevents.Errorf(leadevents.NotFound, "there is no batch of that id: it is not one of this organization's, or its call was never answered 200")
 
 // Undo has a batch undone, unless it is already, or will be: then it is the same undo. It
 // returns when that is durable; filters are right from then on. Without force it is a 409

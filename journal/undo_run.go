@@ -19,7 +19,7 @@ const (
 // among them. Again it is the same, with what has come to the run since.
 func (u *Undos) UndoRun(ctx context.Context, org leadevents.OrgID, run string, force bool) (leadevents.Run, error) {
 	if !leadevents.IsRunID(run) {
-		return leadevents.Run{}, errNoSuchRun
+		return leadevents.Run{}, leadevents.ErrNoRun
 	}
 	fresh, err := u.fresh(ctx, org, run)
 	if err != nil {
@@ -89,12 +89,5 @@ func (u *Undos) WaitRun(ctx context.Context, org leadevents.OrgID, run string) (
 
 // run is where a run stands.
 func (u *Undos) run(ctx context.Context, org leadevents.OrgID, run string) (leadevents.Run, error) {
-	runs, err := u.store.Runs(ctx, org, run, leadevents.RunPosition{}, 1)
-	if err == nil && len(runs) == 0 {
-		err = errNoSuchRun
-	}
-	if err != nil {
-		return leadevents.Run{}, err
-	}
-	return runs[0], nil
+	return leadevents.TheRun(u.store.Runs(ctx, org, run, leadevents.RunPosition{}, 1))
 }

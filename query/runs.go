@@ -21,10 +21,7 @@ const (
 	DefaultRuns = 100
 )
 
-var (
-	errNoRun = leadevents.Errorf(leadevents.NotFound, "there is no run of that id: no batch of this organization belongs to it")
-	errRunID = leadevents.Errorf(leadevents.InvalidRequest, "run must be 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", leadevents.MaxRunID)
-)
+var errRunID = leadevents.Errorf(leadevents.InvalidRequest, "run must be 1 to %d of the characters A-Z, a-z, 0-9, _, . and -", leadevents.MaxRunID)
 
 // Runs answers for the runs that batches belong to.
 type Runs struct{ store RunStore }
@@ -35,16 +32,9 @@ func NewRuns(store RunStore) *Runs { return &Runs{store} }
 // Run reads one. An unknown id and another organization's are the same 404.
 func (r *Runs) Run(ctx context.Context, org leadevents.OrgID, id string) (leadevents.Run, error) {
 	if !leadevents.IsRunID(id) {
-		return leadevents.Run{}, errNoRun
+		return leadevents.Run{}, leadevents.ErrNoRun
 	}
-	runs, err := r.store.Runs(ctx, org, id, leadevents.RunPosition{}, 1)
-	if err == nil && len(runs) == 0 {
-		err = errNoRun
-	}
-	if err != nil {
-		return leadevents.Run{}, err
-	}
-	return runs[0], nil
+	return leadevents.TheRun(r.store.Runs(ctx, org, id, leadevents.RunPosition{}, 1))
 }
 
 // List reads runs, newest first by their first batches, and the position to go on from;
