@@ -16,9 +16,13 @@ import (
 // that is stored anew counts, since only rows of the undone batch and of those that lost
 // the key to it are left out, each by its own batch.
 
-// openUndos selects the batches under entries that are not verified.
-const openUndos = "SELECT batch_id FROM journal WHERE " + ofOrganization + " AND kind = 'undo' AND step = 'begun' AND entry NOT IN " +
-	"(SELECT entry FROM journal WHERE " + ofOrganization + " AND kind = 'undo' AND step = 'verified')"
+// openUndo is the condition of the records that begin undos which are not verified, and
+// openUndos selects their batches.
+const (
+	openUndo = ofOrganization + " AND kind = 'undo' AND step = 'begun' AND entry NOT IN " +
+		"(SELECT entry FROM journal WHERE " + ofOrganization + " AND kind = 'undo' AND step = 'verified')"
+	openUndos = "SELECT batch_id FROM journal WHERE " + openUndo
+)
 
 // notUndone is the condition that a row of lead_events is not one of theirs: neither stored
 // by one of them (but for keys that another has won: the row stands for that one's), nor
@@ -32,8 +36,7 @@ const undoneLost = "SELECT event_type, occurred_at, phone, loser FROM contested 
 
 // undoing reads of which event types batches are being undone.
 func (db *DB) undoing(ctx context.Context, org leadevents.OrgID) (types []string, err error) {
-	err = db.query(ctx, "read which batches are being undone", "SELECT DISTINCT event_type FROM journal WHERE "+ofOrganization+" AND kind = 'undo' AND step = 'begun' AND entry NOT IN "+
-		"(SELECT entry FROM journal WHERE "+ofOrganization+" AND kind = 'undo' AND step = 'verified')",
+	err = db.query(ctx, "read which batches are being undone", "SELECT DISTINCT event_type FROM journal WHERE "+openUndo,
 		clickhouse.Parameters{"organization": org.String()}, func(rows driver.Rows) error {
 			var name string
 			err := rows.Scan(&name)
