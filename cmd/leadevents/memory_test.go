@@ -149,8 +149,9 @@ func postLarge(ctx context.Context, url, key, encoding string, body []byte, stat
 	return nil
 }
 
-// serveBinary runs `serve` on stores of the test's own until its end.
-func serveBinary(t *testing.T, binary string) (pid int, url, key string) {
+// serveBinary runs `serve` on stores of the test's own until its end; environment is
+// added to the settings.
+func serveBinary(t *testing.T, binary string, environment ...string) (pid int, url, key string) {
 	t.Helper()
 	database, redis := storetest.ClickHouse(t), storetest.Redis(t)
 	prefix := strings.TrimSuffix(redis.Prefix, ":")
@@ -187,6 +188,7 @@ func serveBinary(t *testing.T, binary string) (pid int, url, key string) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, "serve")
+	cmd.Env = environment
 	for name, value := range settings {
 		cmd.Env = append(cmd.Env, "LEADEVENTS_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_"))+"="+value)
 	}
