@@ -22,7 +22,8 @@
 //
 //	grace = slot + max(24 h, Tshort, T − days) + an hour for clocks and requests under way
 //
-// 43 hours 38 minutes by default (67 h 38 min for one day). A row that is removed is
+// 99 hours 34 minutes by default (123 h 34 min for one day), since a slot of history is 3.1
+// days wide. A row that is removed is
 // unknown to both stores, and the same event, should it ever be wanted again, is new.
 //
 // # The sweep

@@ -43,8 +43,8 @@ type Locks interface {
 
 // Config says when expired events are removed.
 type Config struct {
-	// Horizon and ShortHorizon are the ledger's T and Tshort, Slot the width of its
-	// buckets: what the grace is made of.
+	// Horizon and ShortHorizon are the ledger's T and Tshort, Slot the longest of its
+	// slots: what the grace is made of.
 	Horizon, ShortHorizon, Slot time.Duration
 	// Every is how often is looked for what has expired; default 1 h.
 	Every time.Duration

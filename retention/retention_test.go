@@ -42,11 +42,11 @@ func opened(t *testing.T) *clickhouse.DB {
 	return db
 }
 
-// config has the ledger's defaults.
-var config = retention.Config{Horizon: 72 * time.Hour, ShortHorizon: 10 * time.Minute, Slot: (1 << 26) * time.Millisecond}
+// config has the ledger's defaults, and its longest slot.
+var config = retention.Config{Horizon: 72 * time.Hour, ShortHorizon: 10 * time.Minute, Slot: (1 << 28) * time.Millisecond}
 
 func TestTheGraceOutlivesEveryKey(t *testing.T) {
-	for days, want := range map[int]string{1: "67h38m28.864s", 2: "43h38m28.864s", 3: "43h38m28.864s", 4: "43h38m28.864s", 36_500: "43h38m28.864s"} {
+	for days, want := range map[int]string{1: "123h33m55.456s", 2: "99h33m55.456s", 3: "99h33m55.456s", 4: "99h33m55.456s", 36_500: "99h33m55.456s"} {
 		if got := config.Grace(days); got.String() != want {
 			t.Errorf("%d days: %s, want %s", days, got, want)
 		}

@@ -35,7 +35,8 @@ type Config struct {
 
 	// SlotWidth and SlotBits lay out the keys: a bucket holds the keys of one
 	// type whose time lies in one slot of 2^SlotWidth ms, split in 2^SlotBits by
-	// phone. Changing either makes the ledger rebuild itself.
+	// phone; of what was older than Horizon when the ledger's era began, a slot is 2^28 ms in one
+	// part. Changing either makes the ledger rebuild itself.
 	SlotWidth uint // default 26 (18.6 hours)
 	SlotBits  uint // default 3 (8 buckets)
 
@@ -52,6 +53,8 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }
+
+const maxSlotWidth = 28
 
 func (c *Config) setDefaults() {
 	c.Horizon = cmp.Or(c.Horizon, 72*time.Hour)
@@ -84,7 +87,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("ledger.horizon is %s: it must be at least ledger.short_horizon (%s)", c.Horizon, c.ShortHorizon)
 	case c.Margin >= c.ShortHorizon || c.Margin < 0:
 		return fmt.Errorf("ledger.margin is %s: it must lie below ledger.short_horizon (%s)", c.Margin, c.ShortHorizon)
-	case c.SlotWidth < 10 || c.SlotWidth > 28:
+	case c.SlotWidth < 10 || c.SlotWidth > maxSlotWidth:
 		return fmt.Errorf("ledger.slot_width is %d: 10 to 28 are possible (2^n ms a slot: a second to three days)", c.SlotWidth)
 	case c.SlotBits > 12:
 		return fmt.Errorf("ledger.slot_bits is %d: 0 to 12 are possible", c.SlotBits)

@@ -93,7 +93,7 @@ func (l *Ledger) fields(ctx context.Context, org leadevents.OrgID, era, prefix s
 			continue
 		}
 		patterns := bySub[sub]
-		if ofEra != era { // it may have been of another layout
+		if sub == anySub || ofEra != era { // it may have been of another layout
 			patterns = slices.Concat(slices.Collect(maps.Values(bySub))...)
 		}
 		for _, pattern := range patterns {
@@ -131,12 +131,18 @@ func (l *Ledger) fields(ctx context.Context, org leadevents.OrgID, era, prefix s
 	return all, nil
 }
 
+// anySub is the share of phones of an old bucket: all of them.
+const anySub = "any"
+
 // ownerOf reads organization and share of phones out of a bucket's name behind the
 // prefix: era, organization, slot, share, event type (layout.name).
 func ownerOf(name string) (era string, org leadevents.OrgID, sub string, ok bool) {
 	parts := strings.SplitN(name, ":", 5)
 	if len(parts) < 5 {
 		return "", 0, "", false
+	}
+	if strings.HasPrefix(parts[2], oldSlot) {
+		parts[3] = anySub
 	}
 	n, err := strconv.ParseUint(parts[1], 36, 64)
 	return parts[0], leadevents.OrgID(n), parts[3], err == nil

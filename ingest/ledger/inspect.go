@@ -158,11 +158,11 @@ func (l layout) keyOf(name, field string) (key leadevents.Key, ok bool) {
 		return key, false
 	}
 	org, err := strconv.ParseUint(parts[0], 36, 64)
-	slot, slotErr := strconv.ParseUint(parts[1], 36, 64)
+	slot, slotErr := l.slotStart(parts[1])
 	return leadevents.Key{
 		Org: leadevents.OrgID(org), EventType: parts[3],
 		Phone:      leadevents.Phone(binary.BigEndian.Uint64([]byte(field))),
-		OccurredAt: leadevents.Millis(slot<<l.width | uint64(binary.BigEndian.Uint32([]byte(field[8:])))),
+		OccurredAt: leadevents.Millis(slot | uint64(binary.BigEndian.Uint32([]byte(field[8:])))),
 	}, err == nil && slotErr == nil
 }
 

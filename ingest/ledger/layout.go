@@ -3,6 +3,8 @@ package ledger
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
+	"time"
 
 	"leadevents"
 )
@@ -23,6 +25,11 @@ const fieldBytes = 12
 // of 18.6 hours in 8 parts stay below 85 for every load tried; wider ones keep
 // live keys for days longer than they must.
 //
+// History is another matter: its keys stay for the short horizon whatever their slot, and a
+// call of 50,000 over ten years and ten types met 50,000 buckets. So what occurred
+// before the horizon when the era began (old) has the widest slots, in one part: a tenth of
+// the buckets.
+//
 // The price: expiry is per bucket. A key may stay a slot longer than it must, and
 // one beyond the horizon as long as its bucket gets new keys, which is harmless
 // for the counts: presence only ever means "stored".
@@ -30,6 +37,33 @@ type layout struct {
 	prefix      string // with the era
 	width, bits uint
 	horizon     leadevents.Millis
+	old         leadevents.Millis // what occurred before lies in slots of 2^oldWidth ms; zero: nothing does
+}
+
+// oldWidth is that of the widest slots allowed (3.1 days): a key may outlive its event's retention
+// by a slot, so rows have to stay for as long (package retention, "The grace").
+const oldWidth = maxSlotWidth
+
+// LongestSlot is how much longer than it must a key may stay, with slots of 2^width ms.
+func LongestSlot(width uint) time.Duration {
+	return time.Duration(1<<max(width, oldWidth)) * time.Millisecond
+}
+
+// place is where the keys of a moment lie: the slot, its width, and whether it is an old one's.
+func (l layout) place(at leadevents.Millis) (slot uint64, width uint, old bool) {
+	if at < l.old {
+		return uint64(at) >> oldWidth, oldWidth, true
+	}
+	return uint64(at) >> l.width, l.width, false
+}
+
+// expiry is until when the live keys of a bucket must stay: all of an old one occurred before old.
+func (l layout) expiry(slot uint64, width uint, old bool) leadevents.Millis {
+	end := leadevents.Millis((slot + 1) << width)
+	if old {
+		end = min(end, l.old)
+	}
+	return end + l.horizon
 }
 
 // bucket is a piece of one hash: the keys order[start:end] of a plan.
@@ -87,9 +121,14 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 			}
 			last, lastID = f, id
 		}
-		slot := uint64(keys[i].OccurredAt) >> l.width
+		slot, _, old := l.place(keys[i].OccurredAt)
 		// 2^42 ms is the year 2109: a slot needs 42-10 bits at most, a sub-bucket 12.
-		codes[i] = lastID<<44 | slot<<12 | l.sub(keys[i].Phone)
+		codes[i] = lastID<<44 | slot<<12
+		if old {
+			codes[i] |= 1 << 63
+		} else {
+			codes[i] |= l.sub(keys[i].Phone)
+		}
 		n, ok := ordinals[codes[i]]
 		if !ok {
 			n = int32(len(counts))
@@ -106,9 +145,9 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 	for n, count := range counts {
 		starts[n] = total
 		first := &keys[firsts[n]]
-		slot := uint64(first.OccurredAt) >> l.width
-		name := l.name(first.Org, slot, l.sub(first.Phone), first.EventType)
-		expiry := leadevents.Millis((slot+1)<<l.width) + l.horizon
+		slot, width, old := l.place(first.OccurredAt)
+		name := l.name(first, slot, old)
+		expiry := l.expiry(slot, width, old)
 		for from := total; from < total+count; from += most {
 			p.buckets = append(p.buckets, bucket{name: name, start: from, end: min(from+most, total+count), expiry: expiry})
 		}
@@ -127,7 +166,8 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 
 func (l layout) putField(b []byte, key *leadevents.Key) {
 	binary.BigEndian.PutUint64(b, uint64(key.Phone))
-	binary.BigEndian.PutUint32(b[8:], uint32(uint64(key.OccurredAt)&(1<<l.width-1)))
+	_, width, _ := l.place(key.OccurredAt)
+	binary.BigEndian.PutUint32(b[8:], uint32(uint64(key.OccurredAt)&(1<<width-1)))
 }
 
 // sub spreads phones over the buckets of a slot (the finalizer of SplitMix64:
@@ -143,19 +183,37 @@ func (l layout) sub(phone leadevents.Phone) uint64 {
 }
 
 // name is readable, for whoever looks into Redis: prefix k era : organization :
-// slot : sub-bucket : event type. The event type stands last, so whatever
+// slot : sub-bucket : event type; an old slot has a dash before it, and one sub-bucket. The event type stands last, so whatever
 // characters it has cannot make two names one.
-func (l layout) name(org leadevents.OrgID, slot, sub uint64, eventType string) string {
-	b := make([]byte, 0, len(l.prefix)+len(eventType)+24)
+func (l layout) name(key *leadevents.Key, slot uint64, old bool) string {
+	b := make([]byte, 0, len(l.prefix)+len(key.EventType)+24)
 	b = append(b, l.prefix...)
 	b = append(b, ':')
-	b = strconv.AppendUint(b, uint64(org), 36)
+	b = strconv.AppendUint(b, uint64(key.Org), 36)
 	b = append(b, ':')
+	sub := uint64(0)
+	if old {
+		b = append(b, oldSlot...)
+	} else {
+		sub = l.sub(key.Phone)
+	}
 	b = strconv.AppendUint(b, slot, 36)
 	b = append(b, ':')
 	b = strconv.AppendUint(b, sub, 36)
 	b = append(b, ':')
-	return string(append(b, eventType...))
+	return string(append(b, key.EventType...))
+}
+
+const oldSlot = "-"
+
+// slotStart is when the slot of a bucket's name begins, ms.
+func (l layout) slotStart(name string) (uint64, error) {
+	digits, old := strings.CutPrefix(name, oldSlot)
+	slot, err := strconv.ParseUint(digits, 36, 64)
+	if old {
+		return slot << oldWidth, err
+	}
+	return slot << l.width, err
 }
 
 // token is a batch id as stored: 8 bytes. A claim is 'c' and the token. A value is
@@ -190,6 +248,7 @@ func (l *Ledger) layout(trust *Trust) layout {
 		width:   l.cfg.SlotWidth,
 		bits:    l.cfg.SlotBits,
 		horizon: leadevents.Millis(l.cfg.Horizon.Milliseconds()),
+		old:     trust.Old,
 	}
 }
 

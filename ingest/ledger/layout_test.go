@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,12 @@ func testLayout(width, bits uint) layout {
 func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	types := []string{"a", "A", "a:1", "1:a", "", "0", ":", "a:", strings.Repeat("é", 128), "nul\x00"}
-	for _, shape := range [][2]uint{{10, 0}, {26, 3}, {28, 12}} {
-		l := testLayout(shape[0], shape[1])
+	for _, shape := range []struct {
+		width, bits uint
+		old         leadevents.Millis
+	}{{10, 0, 0}, {26, 3, 0}, {28, 12, 0}, {10, 12, 1_700_000_001_234}, {26, 3, 1_700_000_001_234}, {28, 3, 1_700_000_001_234}, {26, 3, EveryMoment}} {
+		l := testLayout(shape.width, shape.bits)
+		l.old = shape.old
 		keys := make([]leadevents.Key, 0, 20_000)
 		have := map[leadevents.Key]bool{}
 		for len(keys) < cap(keys) {
@@ -51,6 +56,15 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 				}
 				taken[at] = key
 				n++
+				if back, ok := l.keyOf(b.name, at.field); !ok || back != key {
+					t.Fatalf("%q reads as %v, it is %v", at, back, key)
+				}
+				if org, sub := ownerIn(t, l, b.name); org != key.Org || sub != anySub && sub != strconv.FormatUint(l.sub(key.Phone), 36) {
+					t.Fatalf("%q is looked at for organization %d and share %s", b.name, org, sub)
+				}
+				if key.OccurredAt < l.old && b.expiry > l.old+l.horizon {
+					t.Fatalf("%v stays until %d, and its like until %d at most", key, b.expiry, l.old+l.horizon)
+				}
 				if b.expiry < key.OccurredAt+l.horizon {
 					t.Fatalf("%v may be forgotten at %d, before %d", key, b.expiry, key.OccurredAt+l.horizon)
 				}
@@ -62,6 +76,36 @@ func TestEveryKeyHasAPlaceOfItsOwn(t *testing.T) {
 		if n != len(keys) {
 			t.Fatalf("%d of %d keys have a place", n, len(keys))
 		}
+	}
+}
+
+// ownerIn is whom [Ledger.Forget] takes a bucket for.
+func ownerIn(t *testing.T, l layout, name string) (leadevents.OrgID, string) {
+	t.Helper()
+	era, org, sub, ok := ownerOf(strings.TrimPrefix(name, "p:k"))
+	if !ok || "p:k"+era != l.prefix {
+		t.Fatalf("%q reads as of era %q", name, era)
+	}
+	return org, sub
+}
+
+// A call of history over ten years and ten types meets few buckets: one by one they cost
+// Redis as much as plain keys.
+func TestHistoryLiesInFewBuckets(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	const began = leadevents.Millis(1_700_000_000_000)
+	keys := make([]leadevents.Key, 50_000)
+	for i := range keys {
+		keys[i] = leadevents.Key{
+			Org: 1, EventType: "type " + strconv.Itoa(random.IntN(10)), Phone: leadevents.Phone(10_000_000_000 + random.Uint64N(90_000_000_000)),
+			OccurredAt: began - leadevents.Millis(random.Int64N((10 * 365 * 24 * time.Hour).Milliseconds())),
+		}
+	}
+	l := testLayout(26, 3)
+	before := len(l.plan(keys, 1000).buckets)
+	l.old = began
+	if after := len(l.plan(keys, 1000).buckets); after > before/4 || after > 12_000 {
+		t.Fatalf("%d buckets, %d in slots as live events have them", after, before)
 	}
 }
 

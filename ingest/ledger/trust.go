@@ -48,7 +48,10 @@ type Trust struct {
 	HorizonMs   int64  `json:"horizonMs"`
 	SlotWidth   uint   `json:"slotWidth"`
 	SlotBits    uint   `json:"slotBits"`
-	Table       string `json:"table"` // UUID of lead_events
+	// Old is the end of what has the wide slots of history, the same as long as the era
+	// lasts. Zero in records that are older than such slots: then nothing has.
+	Old   leadevents.Millis `json:"old,omitempty"`
+	Table string            `json:"table"` // UUID of lead_events
 	// Doubted says that ClickHouse is not known to be the one, and as it was, that was
 	// at work a moment before the epoch began: there a receipt does not prove that its
 	// rows have their states (tables of a backup may be of different moments).
@@ -263,8 +266,10 @@ func (l *Ledger) declare(ctx context.Context, o *observation, d diagnosis) (bool
 		HorizonMs: l.cfg.Horizon.Milliseconds(), SlotWidth: l.cfg.SlotWidth, SlotBits: l.cfg.SlotBits,
 		Table: o.archive.Table, Beat: max(o.now, o.beat, o.archive.Beat), Doubted: d.archive || l.doubts(o),
 	}
-	if !d.newEra {
-		t.Era = o.trust.Era
+	if d.newEra {
+		t.Old = max(o.now.Add(-l.cfg.Horizon), 0)
+	} else {
+		t.Era, t.Old = o.trust.Era, o.trust.Old
 	}
 	if d.first {
 		t.State, t.Reason, t.Since = Trusted, "", o.now

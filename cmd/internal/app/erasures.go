@@ -53,7 +53,7 @@ func openLeads(s configs.Settings, c *Credentials, db *clickhouse.DB, l *ledger.
 
 func retentionConfig(s configs.Settings, c *Credentials, log *slog.Logger, reg prometheus.Registerer) retention.Config {
 	return retention.Config{
-		Horizon: s.Ledger.Horizon, ShortHorizon: s.Ledger.ShortHorizon, Slot: time.Duration(1<<s.Ledger.SlotWidth) * time.Millisecond,
+		Horizon: s.Ledger.Horizon, ShortHorizon: s.Ledger.ShortHorizon, Slot: ledger.LongestSlot(uint(s.Ledger.SlotWidth)),
 		Every: s.Retention.Every, Announce: c.announcements.Announce, Snapshot: followed(s), Logger: log, Metrics: reg,
 	}
 }
