@@ -66,7 +66,7 @@ type checkpoint struct {
 const wholeHead = 1 << 20
 
 // checkpointVersion changes when the same rows would be cut into other bodies.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // describe is a mapping as the flags that make it, to compare and to show.
 func describe(m Mapping) map[string]string {

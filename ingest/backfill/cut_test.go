@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -106,8 +107,8 @@ func holdsLimits(t *testing.T, b *batch, l limits) {
 	if err := json.Unmarshal(b.body, &body); err != nil || body.OrganizationID != 7 || body.EventType != b.eventType {
 		t.Fatalf("%v: %s", err, b.body)
 	}
-	if len(body.Events) != len(b.rows) || len(b.rows) > l.BatchRows || len(b.body) > l.BatchBytes || len(b.raw) > l.BatchBytes {
-		t.Errorf("a batch of %d rows, %d bytes, %d raw", len(b.rows), len(b.body), len(b.raw))
+	if len(body.Events) != len(b.rows) || len(b.rows) > l.BatchRows || len(b.body) > l.BatchBytes {
+		t.Errorf("a batch of %d rows, %d bytes", len(b.rows), len(b.body))
 	}
 	for i, event := range body.Events {
 		if !bytes.Equal(event, b.event(i)) {
@@ -119,26 +120,114 @@ func holdsLimits(t *testing.T, b *batch, l limits) {
 	}
 }
 
-// With the limits of the contract, batches are as full as they may be.
+// With the limits of the contract, calls are few and about equally full.
 func TestBatchesAreFilled(t *testing.T) {
-	const n = 120_000
+	const n = 620_000
 	spans, _ := calls(t, cutterOf(t, Position{}, n, standardLimits, func(i uint64, row *Row) {
 		row.EventType, row.Phone, row.OccurredAt, row.Raw = "signup", []byte("+15551234567"), []byte("2026-05-12T18:34:00Z"), []byte(`{"a":1}`)
 	}))
 	var rows []int
 	for _, s := range spans {
-		rows = append(rows, s.rows)
+		for _, b := range s.batches {
+			rows = append(rows, len(b.rows))
+		}
 	}
-	if fmt.Sprint(rows) != "[50000 50000 20000]" {
-		t.Errorf("spans of %v rows", rows)
+	if len(spans) != 3 || fmt.Sprint(rows) != "[50000 50000 50000 50000 50000 50000 50000 50000 50000 50000 40000 40000 40000]" {
+		t.Errorf("%d spans, calls of %v rows", len(spans), rows)
 	}
 	spans, _ = calls(t, cutterOf(t, Position{}, 5_000, standardLimits, func(i uint64, row *Row) {
 		row.EventType, row.Phone, row.OccurredAt, row.Raw = "signup", []byte("+15551234567"), []byte("2026-05-12T18:34:00Z"), []byte(`{"a":1}`)
 		row.Metadata = []byte(`{"note":"` + strings.Repeat("x", 8_000) + `"}`)
 	}))
-	for _, s := range spans[:len(spans)-1] {
-		if n := len(s.batches[0].body); n > 9<<20 || n < 9<<20-10_000 {
-			t.Errorf("a body has %d bytes", n)
+	for _, s := range spans {
+		for _, b := range s.batches[:len(s.batches)-1] {
+			if n := len(b.body); n > 9<<20 || n < 9<<20-10_000 {
+				t.Errorf("a body has %d bytes", n)
+			}
+		}
+	}
+}
+
+// A file without order comes to the server in pieces of time: each call of a span is of the times
+// behind those of the call before, and rows of one moment keep their order.
+func TestASpanIsSortedBeforeItIsCut(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	const n = 10_000
+	times := make([]leadevents.Millis, n)
+	c := cutterOf(t, Position{}, n, limits{BatchRows: 1000, BatchBytes: 1 << 20, SpanRows: 5000, SpanBytes: 4 << 20, SpanTypes: 10}, func(i uint64, row *Row) {
+		times[i] = leadevents.Millis(1_000_000_000_000 + random.Int64N(1_000)) // several of each moment
+		row.EventType, row.Phone, row.At = string(rune('a'+i%2)), []byte("+15551234567"), times[i]
+		row.OccurredAt = []byte(times[i].String())
+		row.Raw = fmt.Appendf(nil, `{"row":%d}`, i)
+		row.Line = i + 1
+	})
+	spans, _ := calls(t, c)
+	if len(spans) != 2 || len(spans[0].batches) != 6 { // two types, three calls of each: 2,500 rows
+		t.Fatalf("%d spans", len(spans))
+	}
+	seen := map[uint64]bool{}
+	for _, s := range spans {
+		raws := s.raw.reader()
+		type last struct {
+			at   leadevents.Millis
+			line uint64
+		}
+		before := map[string]last{}
+		for _, b := range s.batches {
+			for i, r := range b.rows {
+				row := last{times[r.line-1], r.line}
+				if was := before[b.eventType]; was.at > row.at || was.at == row.at && was.line > row.line {
+					t.Fatalf("%v comes before %v", was, row)
+				}
+				before[b.eventType] = row
+				if seen[r.line] {
+					t.Fatalf("line %d is sent twice", r.line)
+				}
+				seen[r.line] = true
+				if !bytes.Contains(b.event(i), []byte(row.at.String())) {
+					t.Fatalf("line %d is sent as %s", r.line, b.event(i))
+				}
+				if raw, err := raws.raw(r.raw); err != nil || string(raw) != fmt.Sprintf(`{"row":%d}`, r.line-1) {
+					t.Fatalf("line %d reads %s, %v", r.line, raw, err)
+				}
+			}
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d rows of %d are sent", len(seen), n)
+	}
+}
+
+func TestRowsAreReadAgainAsTheyWere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	r := (&spares{}).rawRows()
+	for round := range 2 { // the second time in the memory of the first
+		r.reset()
+		var want [][]byte
+		for i := range 3_000 {
+			raw := fmt.Appendf(nil, `{"n":%d,"x":"%s"}`, i, strings.Repeat("ab", random.IntN(300)*random.IntN(2)*(1+round)))
+			if i == 1_000 {
+				raw = bytes.Repeat([]byte("long"), 300_000)
+			}
+			want = append(want, raw)
+			r.add(raw)
+		}
+		r.close()
+		if len(r.blocks) < 3 {
+			t.Fatalf("%d blocks: nothing is tested", len(r.blocks))
+		}
+		reader := r.reader()
+		for n := range 6_000 {
+			i := n / 2
+			if n%2 == 1 {
+				i = random.IntN(len(want))
+			}
+			if got, err := reader.raw(uint32(i)); err != nil || !bytes.Equal(got, want[i]) {
+				t.Fatalf("row %d reads %.40s, want %.40s (%v)", i, got, want[i], err)
+			}
+		}
+		if _, err := reader.raw(uint32(len(want))); err == nil {
+			t.Fatal("a row behind the last one is read")
 		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Bounds of what is ahead of the mark, for each call that may be in flight: spans that are on
-// their way, and spans that are answered while one before them is not. 14 MiB are 50,000 rows of 130
-// bytes, as events and as the file has them. With the span that is being cut, and what the collector has not
-// found yet, they are the memory of a run: 170 MiB with 4 calls in flight.
+// Bounds of what is ahead of the mark: bodies that are not answered, and rows of spans of which one is
+// not. A span of 250,000 rows of 130 bytes is 35 MiB of bodies and raw rows: the next is
+// queued while the last calls of the one before are on their way. With the span that is being cut they
+// are the memory of a run.
 const (
-	bytesAhead = 14 << 20
-	spansAhead = 2 // more than calls
+	bytesAhead = 56 << 20
+	spansAhead = 6
 )
 
 // flight is a span on its way.
@@ -124,12 +124,15 @@ func (f *flights) send(stop context.Context, s *span) error {
 func (f *flights) queueUp(stop context.Context, s *span) (*flight, error) {
 	fl := &flight{span: s, open: len(s.batches), rejects: s.refused, told: map[string]answered{}}
 	fl.read, _ = f.source.Progress()
-	most := f.run.cfg.Concurrency
+	bytes := s.bytes
+	for _, b := range s.batches {
+		bytes += b.bytes
+	}
 	for {
 		f.mu.Lock()
-		if len(f.queue) == 0 || len(f.queue) < most+spansAhead && f.bytes+s.bytes <= most*bytesAhead {
+		if len(f.queue) == 0 || len(f.queue) < spansAhead && f.bytes+bytes <= bytesAhead {
 			f.queue = append(f.queue, fl)
-			f.bytes += s.bytes
+			f.bytes += bytes
 			f.mu.Unlock()
 			return fl, nil
 		}
@@ -144,7 +147,7 @@ func (f *flights) queueUp(stop context.Context, s *span) (*flight, error) {
 
 // call has one batch answered, with all of its rejects.
 func (f *flights) call(stop context.Context, number int, fl *flight, b *batch) error {
-	defer f.spare.put(b)
+	defer f.release(b)
 	if f.survey != nil {
 		return f.tryOut(stop, number, fl, b)
 	}
@@ -162,12 +165,44 @@ func (f *flights) call(stop context.Context, number int, fl *flight, b *batch) e
 	if err != nil {
 		return err
 	}
-	rejects := make([]reject, 0, len(shown))
-	for _, r := range shown {
-		rejects = append(rejects, newReject(f.run.cfg.Files, fl.span.at.File, b.rows[r.Index].line, r.Reason, b.hints[r.Index], b.rawOf(r.Index)))
+	rejects, err := f.rejected(fl.span, b, shown)
+	if err != nil {
+		return err
 	}
 	f.settle(fl, b, answered{BatchID: a.BatchID, Received: a.Received, Inserted: a.Inserted, Duplicates: a.Duplicates, Rejected: a.Rejected}, rejects)
 	return nil
+}
+
+// release gives the memory of a batch back that has ended.
+func (f *flights) release(b *batch) {
+	f.mu.Lock()
+	f.bytes -= b.bytes
+	f.makeRoom()
+	f.mu.Unlock()
+	f.spare.put(b)
+}
+
+// makeRoom wakes who waits for room.
+func (f *flights) makeRoom() {
+	select {
+	case f.room <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// rejected are the rows of a batch that were refused.
+func (f *flights) rejected(s *span, b *batch, shown []refusal) ([]reject, error) {
+	slices.SortFunc(shown, func(x, y refusal) int { return cmp.Compare(b.rows[x.Index].raw, b.rows[y.Index].raw) }) // as they can be read
+	rejects := make([]reject, 0, len(shown))
+	raws := s.raw.reader()
+	for _, r := range shown {
+		raw, err := raws.raw(b.rows[r.Index].raw)
+		if err != nil {
+			return nil, err
+		}
+		rejects = append(rejects, newReject(f.run.cfg.Files, s.at.File, b.rows[r.Index].line, r.Reason, b.hints[r.Index], raw))
+	}
+	return rejects, nil
 }
 
 func (a answered) answer() answer {
@@ -194,10 +229,7 @@ func (f *flights) settle(fl *flight, b *batch, told answered, rejects []reject) 
 		moved = true
 	}
 	if moved {
-		select {
-		case f.room <- struct{}{}:
-		default: // it is told already
-		}
+		f.makeRoom()
 	}
 	if f.broken == nil && f.survey == nil && time.Since(f.saved) >= f.run.cfg.timing.checkpoint {
 		f.broken = f.save()
@@ -215,6 +247,7 @@ func (f *flights) pass(fl *flight) error {
 	fl.counts.add(ours)
 	f.live.add(ours)
 	f.bytes -= fl.span.bytes
+	f.spare.putRaw(fl.span.raw)
 	f.passed = fl.read
 	state.Counts.add(fl.counts)
 	state.Mark = fl.span.next

@@ -8,6 +8,7 @@ import "sync"
 type spares struct {
 	mu   sync.Mutex
 	free []*batch
+	raw  []*rawRows
 }
 
 const spareBatches = 8
@@ -26,9 +27,32 @@ func (s *spares) batch() *batch {
 func (s *spares) put(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	memory := batch{body: b.body[:0], packed: b.packed[:0], raw: b.raw[:0], rows: b.rows[:0]}
+	memory := batch{body: b.body[:0], packed: b.packed[:0], rows: b.rows[:0]}
 	*b = batch{} // its span still has it
 	if len(s.free) < spareBatches {
 		s.free = append(s.free, &memory)
 	}
 }
+
+func (s *spares) rawRows() *rawRows {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.raw); n > 0 {
+		r := s.raw[n-1]
+		s.raw = s.raw[:n-1]
+		r.reset()
+		return r
+	}
+	return &rawRows{}
+}
+
+// putRaw takes the raw rows of a span back that is behind the mark.
+func (s *spares) putRaw(r *rawRows) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.raw) < spareRaws {
+		s.raw = append(s.raw, r)
+	}
+}
+
+const spareRaws = 2
