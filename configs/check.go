@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
@@ -203,6 +204,15 @@ func checkForm(form, text string) error {
 		}
 		if err != nil || portErr != nil || n < lowest || host == "" {
 			return fmt.Errorf("it must be HOST:PORT, with a port between %d and 65535, such as 127.0.0.1:8080", lowest)
+		}
+	case "loopback":
+		if text == "" {
+			return nil
+		}
+		// An address and no name: whom a name means is decided elsewhere, and later.
+		at, err := netip.ParseAddrPort(text)
+		if err != nil || !at.Addr().IsLoopback() {
+			return fmt.Errorf("it must be empty, or a loopback address with a port, such as 127.0.0.1:6060 or [::1]:6060")
 		}
 	case "name":
 		if !namePattern.MatchString(text) {

@@ -175,6 +175,7 @@ ledger:
 ingest:
   group_bytes: 1048576
 http: {max_body_memory: 1GiB, trusted_proxies: [10.0.0.0/8, "::1"]}
+pprof: {listen: "[::1]:6060"}
 log: {level: debug, format: json, requests: false}
 `)})
 	if err != nil {
@@ -188,6 +189,7 @@ log: {level: debug, format: json, requests: false}
 	want.Ledger.Horizon = 240 * time.Hour
 	want.Ingest.GroupBytes, want.HTTP.MaxBodyMemory = 1<<20, 1<<30
 	want.HTTP.TrustedProxies = []string{"10.0.0.0/8", "::1"}
+	want.Pprof.Listen = "[::1]:6060"
 	want.Log = Log{Level: "debug", Format: "json"}
 	if diff := cmp.Diff(want, loaded.Settings, equal); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -46,6 +46,7 @@ type Settings struct {
 	Erasure    Erasure    `key:"erasure"`
 	Retention  Retention  `key:"retention"`
 	Reconcile  Reconcile  `key:"reconcile"`
+	Pprof      Pprof      `key:"pprof"`
 	Log        Log        `key:"log"`
 }
 
@@ -383,6 +384,13 @@ type Reconcile struct {
 	Memory Bytes `key:"memory" default:"1GiB" range:"128MiB..1024GiB"`
 	// Sample is how many keys of the ledger, and how many rows, are compared.
 	Sample int `key:"sample" default:"1000" range:"1..100000"`
+}
+
+// Pprof is the profiles of the running server.
+type Pprof struct {
+	// Listen is a loopback address that serves /debug/pprof/; empty serves it nowhere.
+	// There is no credential, so it is never an address that others reach.
+	Listen string `key:"listen" default:"" form:"loopback"`
 }
 
 // Log is what is written to standard error.

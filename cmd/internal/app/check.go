@@ -74,6 +74,9 @@ func checkSettings(s configs.Settings) []Finding {
 	if s.HTTP.TLSCertFile != "" {
 		all = append(all, checkCertificate(s.HTTP))
 	}
+	if s.Pprof.Listen != "" {
+		all = append(all, Finding{OK, "settings", fmt.Sprintf("profiles are served at %s to everybody on this machine, and sampled all the time; pprof.listen: \"\" ends that", pprofURL(s.Pprof.Listen)), ""})
+	}
 	return all
 }
 

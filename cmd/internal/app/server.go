@@ -98,6 +98,11 @@ func build(ctx context.Context, g *group, s configs.Settings, d dialers, log *sl
 	srv := &server{}
 	var err error
 
+	// Before all others and stopped after them: a start or a stop that hangs can be looked at.
+	if err := openPprof(ctx, g, s.Pprof, log); err != nil {
+		return nil, err
+	}
+
 	// Closed last: everything below still writes when it stops.
 	if srv.db, err = openClickHouse(s, d); err != nil {
 		return nil, err
