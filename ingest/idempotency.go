@@ -118,7 +118,8 @@ func (in *Ingester) admit(ctx context.Context, calls []*Call) (admitted []*Call,
 
 // lock returns the calls whose keys nobody else works at.
 func (in *Ingester) lock(ctx context.Context, calls []*Call) (held []*Call, unlock func(), err error) {
-	running := leadevents.Errorf(leadevents.Unavailable, "a request with this Idempotency-Key is still running; send the same request again in a moment")
+	life := 2*in.cfg.PeekTimeout + in.ledger.Deadline() + in.cfg.InsertTimeout
+	running := leadevents.Errorf(leadevents.Unavailable, "a request with this Idempotency-Key is still running, or its server was killed and its key is free within %s; send the same request again in a moment", life)
 	var (
 		names []string
 		first []*Call // of its key
@@ -133,7 +134,6 @@ func (in *Ingester) lock(ctx context.Context, calls []*Call) (held []*Call, unlo
 		seen[name] = true
 		names, first = append(names, name), append(first, call)
 	}
-	life := 2*in.cfg.PeekTimeout + in.ledger.Deadline() + in.cfg.InsertTimeout
 	free, unlock, err := in.ledger.Lock(ctx, names, life)
 	if err != nil {
 		return nil, func() {}, err

@@ -95,7 +95,7 @@ rejected.`,
 	flags.BoolVar(&b.config.Restart, "restart", false, "begin a new run, whatever the checkpoint says")
 	flags.BoolVar(&b.config.Again, "again", false, "begin a new run if the last one is done")
 	flags.IntVar(&b.config.Concurrency, "concurrency", 0, fmt.Sprintf("calls in flight at most, a `NUMBER` to %d; fewer when the server is slow (default %d)", backfill.MaxConcurrency, backfill.DefaultConcurrency))
-	flags.DurationVar(&b.config.Patience, "patience", 10*time.Minute, "the `TIME` for which a call without an answer is sent again; 0 is for ever")
+	flags.DurationVar(&b.config.Patience, "patience", 10*time.Minute, "the `TIME` for which a call without an answer, the first one too, is sent again; 0 is for ever")
 	flags.BoolVar(&b.json, "json", false, "print progress and totals as JSON, a line each")
 	flags.StringVar(&b.undo, "undo", "", "undo the run with this `ID`")
 	flags.BoolVar(&b.force, "force", false, "with --undo: also where a materialized send has used its rows")
@@ -144,15 +144,19 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	ctx := cmd.Context()
-	if b.config.Organization, err = b.organizationOf(ctx, cmd, servers); err != nil {
-		return err
-	}
 	b.config.Compress = !onThisMachine(servers)
 	for _, s := range servers {
 		b.config.Servers = append(b.config.Servers, s)
 	}
 	d := newDisplay(cmd, b.json)
 	b.config.Say = d.say
+	stopped := context.AfterFunc(ctx, func() {
+		d.say("Stopping: what is in flight is waited for. Ctrl-C again ends at once.")
+	})
+	defer stopped()
+	if b.config.Organization, err = b.organizationOf(ctx, cmd); err != nil {
+		return err
+	}
 	runner, err := backfill.New(b.config)
 	if err != nil {
 		return err
@@ -168,10 +172,6 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 		}
 		d.say("Run %s %s; its checkpoint is %s.", runner.Run(), begun, b.config.StatePath)
 	}
-	stopped := context.AfterFunc(ctx, func() {
-		d.say("Stopping: what is in flight is waited for. Ctrl-C again ends at once.")
-	})
-	defer stopped()
 	debug.SetMemoryLimit(memoryAim)
 	d.begin(runner.Progress)
 	err = runner.Go(ctx)
@@ -284,7 +284,7 @@ func onThisMachine(servers []*signedServer) bool {
 func signingSecret() string { return os.Getenv(signingEnv) }
 
 // organizationOf is the organization whose events these are.
-func (b *backfilling) organizationOf(ctx context.Context, cmd *cobra.Command, servers []*signedServer) (leadevents.OrgID, error) {
+func (b *backfilling) organizationOf(ctx context.Context, cmd *cobra.Command) (org leadevents.OrgID, err error) {
 	switch {
 	case b.organization > 0:
 		return leadevents.OrgID(b.organization), nil
@@ -293,5 +293,10 @@ func (b *backfilling) organizationOf(ctx context.Context, cmd *cobra.Command, se
 	case signingSecret() != "":
 		return 0, usagef(cmd, "--organization is missing: a signature does not say whose it is")
 	}
-	return servers[0].organization(ctx)
+	c := &b.config
+	err = backfill.Ask(ctx, c.Servers, c.Patience, c.Say, func(ctx context.Context, server backfill.Server) error {
+		org, err = server.(*signedServer).organization(ctx)
+		return judged(err)
+	})
+	return org, err
 }

@@ -128,10 +128,10 @@ var belongsTo = regexp.MustCompile(`belongs to organization ([0-9]+)`)
 // message is no contract: where it says something else, --organization helps.
 func (s *signedServer) organization(ctx context.Context) (leadevents.OrgID, error) {
 	const nobody = 1<<53 - 1 // the highest number that there may be
-	err := s.call(ctx, http.MethodPost, webhooks+"lead-events?dryRun=true", map[string]any{
-		"organizationId": nobody, "eventType": "whose key is this?", "events": []map[string]any{{}},
-	}, nil)
+	question := fmt.Sprintf(`{"organizationId":%d,"eventType":"whose key is this?","events":[{}]}`, uint64(nobody))
+	response, err := s.send(ctx, http.MethodPost, webhooks+"lead-events?dryRun=true", "application/json", strings.NewReader(question))
 	if err == nil {
+		_ = response.Body.Close()
 		return nobody, nil
 	}
 	if leadevents.KindOf(err) == leadevents.OrganizationMismatch {

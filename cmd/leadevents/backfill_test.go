@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,7 +174,7 @@ func TestBackfillIsRefusedForWhatItCannotDo(t *testing.T) {
 		{[]string{file, "--event-type", "a"}, 2, "a credential is missing"},
 		{append([]string{file, "--event-type", "a", "--concurrency", "99"}, nowhere...), 2, "the concurrency is 99: 1 to 16 is allowed"},
 		{append([]string{file, "--event-type", "a"}, nowhere...), 1, "no server can be reached at http://127.0.0.1:1"},
-		{[]string{file, "--event-type", "a", "--url", "http://127.0.0.1:1", "--key", "k"}, 1, "no server can be reached"},
+		{[]string{file, "--event-type", "a", "--url", "http://127.0.0.1:1", "--key", "k", "--patience", "1ms"}, 1, "no answer for 1ms, the last reason: no server can be reached"},
 	} {
 		t.Setenv(keyEnv, "")
 		root := newRoot()
@@ -184,4 +186,76 @@ func TestBackfillIsRefusedForWhatItCannotDo(t *testing.T) {
 			t.Errorf("%q exits with %d: %v", c.args, exitCode(err), err)
 		}
 	}
+}
+
+// A backfill that is started while its server restarts says so and waits, from its first question on.
+func TestABackfillThatIsStartedBeforeItsServerWaits(t *testing.T) {
+	for name, trouble := range map[string]func(http.ResponseWriter){
+		"a connection that ends": func(w http.ResponseWriter) {
+			if conn, _, err := http.NewResponseController(w).Hijack(); err != nil {
+				t.Error(err)
+			} else {
+				_ = conn.Close()
+			}
+		},
+		"503": func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"error":{"code":"unavailable","message":"the ledger is being opened"}}`)
+		},
+		"502 of a proxy": func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "events.csv")
+			if err := os.WriteFile(file, []byte("phone,occurred_at\n+15551234567,2026-05-12T18:34:00Z\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var said heard
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				switch {
+				case !strings.Contains(said.String(), "is sent again for 1m0s (--patience)"):
+					trouble(w)
+				case bytes.Contains(body, []byte("whose key is this?")):
+					w.WriteHeader(http.StatusForbidden)
+					_, _ = io.WriteString(w, `{"error":{"code":"organization_mismatch","message":"the key belongs to organization 7"}}`)
+				case !bytes.HasPrefix(body, []byte(`{"organizationId":7,`)):
+					t.Errorf("a call of another organization: %s", body)
+				default:
+					_, _ = io.WriteString(w, `{"status":"accepted","received":1,"inserted":1,"rejects":[],"batchId":"1"}`)
+				}
+			}))
+			defer server.Close()
+			var out bytes.Buffer
+			root := newRoot()
+			root.SetOut(&out)
+			root.SetErr(&said)
+			root.SetArgs([]string{"backfill", file, "--event-type", "a", "--url", server.URL, "--key", "k", "--patience", "1m"})
+			if err := root.ExecuteContext(t.Context()); err != nil {
+				t.Errorf("%v, and it said %s", err, said.String())
+			}
+			if !strings.Contains(out.String(), "1 rows: 1 inserted") || !strings.Contains(said.String(), "A call was not answered") {
+				t.Errorf("it said %s%s", said.String(), out.String())
+			}
+		})
+	}
+}
+
+// heard is what a command says on standard error while it runs.
+type heard struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(b)
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.String()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -64,7 +65,7 @@ type caller struct {
 	say      func(format string, args ...any)
 
 	mu   sync.Mutex
-	told time.Time
+	told map[string]time.Time // what was said lately, and when
 }
 
 // post sends a batch until it is answered. The bytes are the same each time, which the
@@ -145,8 +146,8 @@ func (c *caller) insist(stop context.Context, number int, ask func(context.Conte
 		}
 		if since.IsZero() {
 			since = begun
-			c.tell(err)
 		}
+		c.tell(err)
 		if c.patience > 0 && time.Since(since) > c.patience {
 			return fmt.Errorf("no answer for %s, the last reason: %w", c.patience, err)
 		}
@@ -187,12 +188,21 @@ func (c *caller) again(err error) (wait time.Duration, yes bool) {
 	}
 }
 
-// tell says to people, once in a while, why nothing goes on.
+// tell says to people why nothing goes on: each reason once in a while. A server that is back after it
+// was killed has another one than before, that it holds the keys of its calls for a time.
 func (c *caller) tell(err error) {
+	reason := "the connection" // whose errors name another port each time
+	if refused, ok := errors.AsType[*leadevents.Error](err); ok {
+		reason = refused.Message
+	}
 	c.mu.Lock()
-	quiet := time.Since(c.told) < tellEvery
+	maps.DeleteFunc(c.told, func(_ string, at time.Time) bool { return time.Since(at) >= tellEvery })
+	_, quiet := c.told[reason]
 	if !quiet {
-		c.told = time.Now()
+		if c.told == nil {
+			c.told = map[string]time.Time{}
+		}
+		c.told[reason] = time.Now()
 	}
 	c.mu.Unlock()
 	if quiet {

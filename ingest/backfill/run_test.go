@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -332,6 +335,46 @@ func TestPatienceEnds(t *testing.T) {
 	if !strings.Contains(said, "sent again for 20ms (--patience)") {
 		t.Errorf("said: %s", said)
 	}
+}
+
+// A server that was killed holds the keys of the calls it had under way for a time: a run that goes on
+// says so, also when it has just said that the connection failed, and waits that out.
+func TestAKeyThatADeadServerHoldsIsWaitedFor(t *testing.T) {
+	f := newFakeServer(t, 0)
+	cfg := small(t.TempDir(), 2_000, mixed(1), &failingOnce{Server: clientOf{f.URL}})
+	cfg.Run = "held"
+	f.running["backfill-held-0.0.0"] = make(chan struct{})
+	var mu sync.Mutex
+	var said []string
+	cfg.Say = func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		text := fmt.Sprintf(format, args...)
+		said = append(said, text)
+		if strings.Contains(text, "still running") {
+			f.mu.Lock()
+			delete(f.running, "backfill-held-0.0.0")
+			f.mu.Unlock()
+		}
+	}
+	r := mustRun(t, cfg)
+	holds(t, cfg, r.Progress().Counts, 2_000, mixed(1))
+	if len(said) != 2 || !strings.Contains(said[0], "no route") || !strings.HasSuffix(said[1], "still running. It is sent again for 1m0s (--patience).") {
+		t.Errorf("said: %q", said)
+	}
+}
+
+// failingOnce is a server whose first connections fail.
+type failingOnce struct {
+	Server
+	calls atomic.Int64
+}
+
+func (f *failingOnce) Send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	if f.calls.Add(1) <= 3 {
+		return nil, errors.New("no route")
+	}
+	return f.Server.Send(ctx, method, path, header, body)
 }
 
 // What the server refuses ends the run at once, and it goes on when that is mended.
