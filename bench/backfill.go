@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -21,6 +22,8 @@ type backfillBench struct {
 	events  uint64
 	years   int
 	seconds int
+	only    string
+	set     []string
 }
 
 func newBackfillBench(wrap wrapper) *cobra.Command {
@@ -34,6 +37,8 @@ func newBackfillBench(wrap wrapper) *cobra.Command {
 	cmd.Flags().StringVar(&b.binary, "binary", "bin/leadevents", "the server's and the command's `file`")
 	cmd.Flags().Uint64Var(&b.events, "events", 10_000_000, "events of a file")
 	cmd.Flags().IntVar(&b.years, "years", 10, "years over which they are spread, in no order")
+	cmd.Flags().StringVar(&b.only, "only", "", "the files whose names have this `text` in them, and nothing beside them")
+	cmd.Flags().StringArrayVar(&b.set, "set", nil, "a `setting` of the server, as serve has them: ingest.historical_lanes=2; may be repeated")
 	cmd.Flags().IntVar(&b.seconds, "seconds", 20, "how long single events are sent alone")
 	return cmd
 }
@@ -78,7 +83,7 @@ func (b *backfillBench) run(ctx context.Context, r *report) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.stand.stop()) }()
 	e, redis := w.stand.engine.Endpoint(), w.stand.redis.Endpoint()
-	if w.server, err = startServing(ctx, b.binary, w.stand, e.Native, redis.Addr, "log.requests=false"); err != nil {
+	if w.server, err = startServing(ctx, b.binary, w.stand, e.Native, redis.Addr, append([]string{"log.requests=false"}, b.set...)...); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.server.stop()) }()
@@ -93,7 +98,7 @@ func (b *backfillBench) run(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.bare.Close()) }()
-	if err := w.rates(ctx); err != nil {
+	if err := w.rates(ctx); err != nil || b.only != "" {
 		return err
 	}
 	return w.beside(ctx)
@@ -118,31 +123,26 @@ func (w *backfillWorld) generator(seed, batchRows uint64) (*loadgen.Generator, e
 // rates measures each file by the command beside bare ClickHouse, one after the other: once
 // stored, rows are no longer new. Bare ClickHouse comes first, when there is least to merge.
 func (w *backfillWorld) rates(ctx context.Context) error {
-	ndjson, err := w.ndjson(1, w.events, false, "one.ndjson.zst")
-	if err != nil {
-		return err
-	}
-	mixed, err := w.ndjson(2, w.events, true, "ten.ndjson.zst")
-	if err != nil {
-		return err
-	}
-	parquet, err := w.parquet(ctx, 3)
-	if err != nil {
-		return err
-	}
 	var rows [][]string
 	var goals []func()
 	most := uint64(0)
 	for _, c := range []struct {
 		name string
-		file historyFile
+		make func() (historyFile, error)
 		goal float64
 	}{
-		{"NDJSON, zstd, one type", ndjson, goalOfBare},
-		{"NDJSON, zstd, ten types mixed", mixed, 0},
-		{"Parquet, one type", parquet, 0},
+		{"NDJSON, zstd, one type", func() (historyFile, error) { return w.ndjson(1, w.events, false, "one.ndjson.zst") }, goalOfBare},
+		{"NDJSON, zstd, ten types mixed", func() (historyFile, error) { return w.ndjson(2, w.events, true, "ten.ndjson.zst") }, 0},
+		{"Parquet, one type", func() (historyFile, error) { return w.parquet(ctx, 3) }, 0},
 	} {
-		bare, err := w.loadBare(ctx, c.file)
+		if !strings.Contains(c.name, w.only) {
+			continue
+		}
+		file, err := c.make()
+		if err != nil {
+			return err
+		}
+		bare, err := w.loadBare(ctx, file)
 		if err == nil {
 			err = waitForMerges(ctx, w.bare) // they are not the next one's to pay for
 		}
@@ -153,7 +153,7 @@ func (w *backfillWorld) rates(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		first, err := w.load(ctx, c.file, true)
+		first, err := w.load(ctx, file, true)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -164,7 +164,7 @@ func (w *backfillWorld) rates(ctx context.Context) error {
 		if err := waitForMerges(ctx, w.conn); err != nil {
 			return err
 		}
-		second, err := w.load(ctx, c.file, false)
+		second, err := w.load(ctx, file, false)
 		if err != nil {
 			return fmt.Errorf("%s, again: %w", c.name, err)
 		}

@@ -120,7 +120,7 @@ func (w *backfillWorld) loadBare(ctx context.Context, file historyFile) (took ti
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close()
 	typed, typeOf := "", fmt.Sprintf("'%s'", backfillType)
 	if file.typed {
 		typed, typeOf = "eventType String, ", "eventType"
@@ -134,7 +134,7 @@ func (w *backfillWorld) loadBare(ctx context.Context, file historyFile) (took ti
 		FROM input('%sphoneE164 String, occurredAt DateTime64(3, ''UTC''), metadata String') FORMAT %s`,
 		loadgen.Columns, w.server.OrganizationID, typeOf, typed, file.format)
 	began := time.Now()
-	if err := w.clickHouse(ctx, sql, f, encoding, drained); err != nil {
+	if err := w.clickHouse(ctx, sql, io.NopCloser(f), encoding, drained); err != nil {
 		return 0, err
 	}
 	took = time.Since(began)

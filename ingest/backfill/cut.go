@@ -17,9 +17,9 @@ type limits struct {
 	// for the row that no longer fits.
 	BatchRows  int `json:"batchRows"`
 	BatchBytes int `json:"batchBytes"`
-	// Of a span, whose rows are sorted before they are cut: five calls of one type, so that each is
-	// of a fifth of the time that a file without order is spread over. Bytes are those of the
-	// events and of the rows as the file has them: 250,000 of 130 bytes.
+	// Of a span, whose rows are sorted before they are cut: four calls of one type, so that each is
+	// of a quarter of the time that a file without order is spread over. Bytes are those of the
+	// events and of the rows as the file has them: 200,000 of 130 bytes.
 	SpanRows  int `json:"spanRows"`
 	SpanBytes int `json:"spanBytes"`
 	SpanTypes int `json:"spanTypes"`
@@ -27,7 +27,7 @@ type limits struct {
 
 var standardLimits = limits{
 	BatchRows: leadevents.MaxEvents, BatchBytes: 9 << 20,
-	SpanRows: 5 * leadevents.MaxEvents, SpanBytes: 64 << 20, SpanTypes: 1_000,
+	SpanRows: 4 * leadevents.MaxEvents, SpanBytes: 50 << 20, SpanTypes: 1_000,
 }
 
 // cutter cuts rows into spans. Where it cuts depends on the rows, the run and the limits

@@ -132,7 +132,7 @@ func TestBatchesAreFilled(t *testing.T) {
 			rows = append(rows, len(b.rows))
 		}
 	}
-	if len(spans) != 3 || fmt.Sprint(rows) != "[50000 50000 50000 50000 50000 50000 50000 50000 50000 50000 40000 40000 40000]" {
+	if len(spans) != 4 || fmt.Sprint(rows) != "[50000 50000 50000 50000 50000 50000 50000 50000 50000 50000 50000 50000 20000]" {
 		t.Errorf("%d spans, calls of %v rows", len(spans), rows)
 	}
 	spans, _ = calls(t, cutterOf(t, Position{}, 5_000, standardLimits, func(i uint64, row *Row) {

@@ -10,11 +10,11 @@ import (
 )
 
 // Bounds of what is ahead of the mark: bodies that are not answered, and rows of spans of which one is
-// not. A span of 250,000 rows of 130 bytes is 35 MiB of bodies and raw rows: the next is
+// not. A span of 200,000 rows of 130 bytes is 30 MiB of bodies and raw rows: the next is
 // queued while the last calls of the one before are on their way. With the span that is being cut they
 // are the memory of a run.
 const (
-	bytesAhead = 56 << 20
+	bytesAhead = 44 << 20
 	spansAhead = 6
 )
 

@@ -11,7 +11,7 @@ type spares struct {
 	raw  []*rawRows
 }
 
-const spareBatches = 8
+const spareBatches = 6
 
 func (s *spares) batch() *batch {
 	s.mu.Lock()
