@@ -14,6 +14,7 @@ import (
 
 	"leadevents"
 	store "leadevents/clickhouse"
+	"leadevents/clickhouse/schema"
 )
 
 // queryBench is the flags of the benchmark query.
@@ -152,6 +153,9 @@ func (w *queryWorld) open(ctx context.Context, mark string) error {
 			return err
 		}
 		return os.WriteFile(mark, text, 0o600)
+	}
+	if err := schema.Migrate(ctx, w.conn, queryDatabase); err != nil { // it may be of an earlier commit
+		return err
 	}
 	// The server of the time before made an organization; this one's has a key of its own.
 	for _, table := range []string{"organizations", "api_keys"} {
