@@ -21,6 +21,7 @@
 // every answered request gets as many as it said (check.go).
 //
 // The tests are the harness: a short run is a part of every test run, a long one
-// is `make chaos`. A server with the obvious ledger, SETNX and then the insert,
+// is `make chaos`. A backfill goes through kills of everything, itself too, with faults
+// that are placed by rows. A server with the obvious ledger, SETNX and then the insert,
 // goes through the same harness, which must find it losing rows.
 package chaos
