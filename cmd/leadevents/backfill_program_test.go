@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,8 +57,8 @@ func historyOf(t *testing.T, path string, rows int) (keys, rejected int) {
 	return keys, rejected
 }
 
-// The client is killed in the middle, again and again; then totals, rejects and ClickHouse agree
-// with a plain count of the file's distinct keys.
+// The client is killed in the middle, again and again, and stopped as Ctrl-C does; then totals, rejects and
+// ClickHouse agree with a plain count of the file's distinct keys.
 func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 	const rows = 150_000
 	d := startDev(t, filepath.Join(t.TempDir(), "data"))
@@ -71,17 +72,31 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 		}
 		return n
 	}
-	kills := 0
-	for _, at := range []int{1, 60_000} {
+	kills, stops := 0, 0
+	for i := range 3 {
+		at := stored() + 1 // so that the client of this turn is at work
 		cmd := exec.CommandContext(t.Context(), filepath.Join(storetest.Programs(t), "leadevents"), args...)
-		var problems bytes.Buffer
-		cmd.Stderr = &problems
+		var out, problems bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &problems
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		d.eventually("rows are stored", func() bool { return stored() >= at })
+		if i == 1 {
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			if err := <-ended; cmd.ProcessState.ExitCode() != exitFailed {
+				t.Logf("it had ended before it was stopped: %v %s", err, problems.String())
+				continue
+			}
+			if !strings.Contains(out.String(), `"state":"stopped"`) || !strings.Contains(problems.String(), "Stopping: what is in flight is waited for") ||
+				!strings.Contains(problems.String(), "the same command goes on with run") {
+				t.Errorf("a backfill that is stopped says %s%s", out.String(), problems.String())
+			}
+			stops++
+			continue
+		}
 		_ = cmd.Process.Kill()
 		err := <-ended
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() {
@@ -90,8 +105,8 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 		}
 		kills++
 	}
-	if kills == 0 {
-		t.Error("nothing was killed")
+	if kills == 0 || stops == 0 {
+		t.Errorf("%d times killed, %d times stopped", kills, stops)
 	}
 	out, problems, code := program(t, "", nil, args...)
 	if code != exitRejected && code != exitDone {
