@@ -29,7 +29,7 @@ func newRoot() *cobra.Command {
 	)
 	root := &cobra.Command{
 		Use:           "bench",
-		Short:         "Measure what the project claims, beside its floor; without a name: ingest",
+		Short:         "Measure what the project claims, beside its floor; without a name: speed",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -49,10 +49,11 @@ func newRoot() *cobra.Command {
 			return r.append(results, cmd.Name())
 		}
 	}
-	ingest := newIngest(wrap)
-	root.AddCommand(ingest, newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap))
+	speed := newSpeed(wrap)
+	root.AddCommand(speed, newIngest(wrap), newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap), newNaivePeer(), newFiberPeer())
 	root.Args = cobra.NoArgs
-	root.RunE = func(cmd *cobra.Command, args []string) error { return ingest.RunE(ingest, args) }
+	root.Flags().AddFlagSet(speed.Flags())
+	root.RunE = func(cmd *cobra.Command, args []string) error { return speed.RunE(speed, args) }
 	return root
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -12,11 +13,14 @@ import (
 // sample is the measurements of one contestant.
 type sample []time.Duration
 
-func (s sample) quantile(q float64) time.Duration {
-	if len(s) == 0 {
-		return 0
+func (s sample) quantile(q float64) time.Duration { return quantile(s, q) }
+
+// quantile is a value of the list, zero of an empty one.
+func quantile[T cmp.Ordered](list []T, q float64) (value T) {
+	if len(list) == 0 {
+		return value
 	}
-	sorted := slices.Sorted(slices.Values(s))
+	sorted := slices.Sorted(slices.Values(list))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
@@ -28,8 +32,10 @@ func (s sample) String() string {
 }
 
 // ms writes a duration in ms with three digits.
-func ms(d time.Duration) string {
-	v := float64(d.Nanoseconds()) / 1e6
+func ms(d time.Duration) string { return threeDigits(float64(d.Nanoseconds()) / 1e6) }
+
+// threeDigits writes a value as its size deserves.
+func threeDigits(v float64) string {
 	switch {
 	case v < 10:
 		return fmt.Sprintf("%.2f", v)
