@@ -51,7 +51,7 @@ redis:
 # One test runner over two runs of go test, so that one summary closes both.
 .PHONY: test
 test: build redis ## all tests, from a fresh machine; a summary closes it
-	@go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
+	@export TMPDIR=$$(.ci/tmpdir); go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
 		failed=0; \
 		all=$$(go list ./...); raced=$$(go list $(RACE)); \
 		go test -json -race -timeout $(TIMEOUT) $$raced || failed=1; \
@@ -60,7 +60,7 @@ test: build redis ## all tests, from a fresh machine; a summary closes it
 
 .PHONY: race
 race: build redis ## all tests with -race, half an hour
-	go test -race -timeout 60m ./...
+	TMPDIR=$$(.ci/tmpdir) go test -race -timeout 60m ./...
 
 # How long the faults last, and which: the same SEED injects the same faults.
 DURATION ?= 30m
