@@ -98,9 +98,9 @@ type Config struct {
 	// Memory bounds one query in ClickHouse. Default 1 GiB.
 	Memory uint64
 	// Pause is after how long what differs is looked at again, and for states thrice more,
-	// each time twice as long after. Default 2 s: a row and its key are less than a
-	// request's time apart, a state and its row mostly milliseconds and at most an
-	// insert's time.
+	// each time twice as long after, [Pauses] in all. A row and its key are less than a
+	// request's time apart, a state and its row mostly milliseconds and at most a request's
+	// deadline. Default 2 s, for a deadline of 30 s.
 	Pause time.Duration
 	// Settled is for how long a receipt, or a row without one, must have been there: more
 	// than a request may take. Default 2 min.

@@ -168,8 +168,11 @@ func (c Compared) sum() (n uint64) {
 }
 
 // looks is how often what differs is looked at again, each pause twice the one before: a
-// state comes before its row and the row's insert may take as long as a request's does, 30 s.
+// state comes before its row, and the row may take as long as a request's deadline.
 const looks = 4
+
+// Pauses is how many times Config.Pause a state that differs is waited for.
+const Pauses = 1<<looks - 1
 
 // again looks at leads that differ again and again, until they do not or that was long
 // enough.

@@ -27,6 +27,7 @@ type Deep struct {
 func openReconciler(s configs.Settings, db *clickhouse.DB, inspector *ledger.Inspector, log *slog.Logger) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
 		Sample: s.Reconcile.Sample, Memory: uint64(s.Reconcile.Memory), Logger: log,
+		Pause: s.Ledger.Deadline / reconcile.Pauses,
 		// An insert that lingers has ended after three deadlines, and its states are mended.
 		Settled: s.Ingest.PeekTimeout + 3*s.Ledger.Deadline + s.Ledger.Margin,
 	}, db, inspector)

@@ -11,7 +11,13 @@ import (
 
 // States without events are told by the endpoint and by check, which removes them.
 func TestCheckDeepFindsAndRepairs(t *testing.T) {
-	from, s := served(t)
+	s, from := storeSettings(t), newSender(t)
+	// A state is waited for as long as a request may take, thrice here.
+	s.Ledger.Deadline, s.ClickHouse.InsertTimeout = 4500*time.Millisecond, 2*time.Second
+	prove(t, &s, from)
+	base, stop := startServe(t, s, &logOf{})
+	defer stop()
+	from.base = base
 	rows := make([]string, 20)
 	for i := range rows {
 		rows[i] = rowOf(fmt.Sprintf(`"+1555123%04d"`, i), `"2020-05-12T18:34:00Z"`, `null`)
