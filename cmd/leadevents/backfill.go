@@ -157,29 +157,34 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 	if b.config.Organization, err = b.organizationOf(ctx, cmd); err != nil {
 		return err
 	}
-	runner, err := backfill.New(b.config)
-	if err != nil {
-		return err
-	}
-	if runner.Done() {
-		explain(cmd, "Run %s of this file is done. --again begins a new one.", runner.Run())
-		return d.total("done", runner.Progress(), b.rejects(runner))
-	}
-	if !b.json && !b.config.DryRun {
+	var runner *backfill.Runner
+	b.config.Begun = func() {
+		if b.json || b.config.DryRun {
+			return
+		}
 		begun := "begins"
 		if runner.Resumed() {
 			begun = fmt.Sprintf("goes on behind %s rows", thousands(runner.Progress().Counts.Rows))
 		}
-		d.say("Run %s %s; its checkpoint is %s.", runner.Run(), begun, b.config.StatePath)
+		d.say("Run %s %s; its checkpoint is %s.", runner.Run(), begun, printable(b.config.StatePath))
+	}
+	if runner, err = backfill.New(b.config); err != nil {
+		return err
+	}
+	if runner.Done() {
+		explain(cmd, "Run %s of this file is done. --again begins a new one.", runner.Run())
+		return b.ended(d, runner)
 	}
 	debug.SetMemoryLimit(memoryAim)
 	d.begin(runner.Progress)
 	err = runner.Go(ctx)
 	d.end()
-	counts := runner.Progress().Counts
 	switch {
 	case b.config.DryRun && err == nil:
-		err = b.report(cmd, runner.Report())
+		if err = b.report(cmd, runner.Report()); err == nil && runner.Progress().Counts.Rejected > 0 {
+			err = &rejectedError{int64(runner.Progress().Counts.Rejected), "would be"}
+		}
+		return err
 	case b.config.DryRun:
 		return err
 	case errors.Is(err, backfill.ErrStopped):
@@ -191,13 +196,19 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 		return fmt.Errorf("%v; the same command goes on with run %s", err, runner.Run())
 	case err != nil:
 		return err
-	default:
-		err = d.total("done", runner.Progress(), b.rejects(runner))
 	}
-	if err == nil && counts.Rejected > 0 {
-		return &rejectedError{int64(counts.Rejected)}
+	return b.ended(d, runner)
+}
+
+// ended prints the totals of a run that is done, now or before.
+func (b *backfilling) ended(d *display, runner *backfill.Runner) error {
+	if err := d.total("done", runner.Progress(), b.rejects(runner)); err != nil {
+		return err
 	}
-	return err
+	if n := runner.Progress().Counts.Rejected; n > 0 {
+		return &rejectedError{rows: int64(n)}
+	}
+	return nil
 }
 
 // rejects is the name of the file of rejected rows, if there are any.

@@ -64,13 +64,20 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 }
 
 // rejectedError says that everything was done, but that some rows were rejected.
-type rejectedError struct{ rows int64 }
+type rejectedError struct {
+	rows int64
+	were string // "": of 1 it is "was"
+}
 
 func (e *rejectedError) Error() string {
+	row, were := "rows", "were"
 	if e.rows == 1 {
-		return "done, but 1 row was rejected"
+		row, were = "row", "was"
 	}
-	return fmt.Sprintf("done, but %d rows were rejected", e.rows)
+	if e.were != "" {
+		were = e.were
+	}
+	return fmt.Sprintf("done, but %d %s %s rejected", e.rows, row, were)
 }
 
 // noArgs is cobra.NoArgs with our exit code.

@@ -72,8 +72,8 @@ func TestExitCodes(t *testing.T) {
 		{"usage", usagef(root, "x"), 2},
 		{"usage, wrapped", fmt.Errorf("x: %w", usagef(root, "y")), 2},
 		{"wrong settings", faults, 2},
-		{"done, some rows rejected", &rejectedError{3}, 3},
-		{"a failure beside rejected rows is a failure to report", errors.Join(&rejectedError{3}, usagef(root, "x")), 2},
+		{"done, some rows rejected", &rejectedError{rows: 3}, 3},
+		{"a failure beside rejected rows is a failure to report", errors.Join(&rejectedError{rows: 3}, usagef(root, "x")), 2},
 	} {
 		if got := exitCode(c.err); got != c.want {
 			t.Errorf("%s: %v exits with %d, want %d", c.claim, c.err, got, c.want)

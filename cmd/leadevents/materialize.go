@@ -225,7 +225,7 @@ func (m *materialization) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if rejected > 0 {
-		return &rejectedError{rejected}
+		return &rejectedError{rows: rejected}
 	}
 	return nil
 }

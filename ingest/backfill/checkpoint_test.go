@@ -2,7 +2,9 @@ package backfill
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -57,6 +59,59 @@ func TestOtherFilesAndSettingsAreRefused(t *testing.T) {
 	}
 	if err := r.Go(t.Context()); err == nil || !strings.Contains(err.Error(), "has rejected rows of another run") {
 		t.Errorf("rejects without their checkpoint are overwritten: %v", err)
+	}
+}
+
+// A file that has changed since the run was begun is refused, with its name and what is another: it would be
+// cut into other calls under keys that were used.
+func TestAFileThatChangedBetweenTwoRunsIsRefused(t *testing.T) {
+	f := newFakeServer(t, 0)
+	row := func(i int) string {
+		return fmt.Sprintf("+1555%07d,2026-05-12T18:34:00Z,%s\n", i, strings.Repeat("x", 400))
+	}
+	var text strings.Builder
+	text.WriteString("phone,date,note\n")
+	for i := range 4_000 { // more than the first MiB
+		text.WriteString(row(i))
+	}
+	whole := text.String()
+	end := len(whole) - len(row(0))
+	dir := t.TempDir()
+	path := filepath.Join(dir, "history.csv")
+	begun := time.Now().Add(-time.Hour)
+	put := func(text string, at time.Time) Config {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+		cfg := small(dir, 0, nil, clientOf{f.URL})
+		cfg.Open, cfg.Files, cfg.Mapping = Open, findAll(t, path), typed
+		return cfg
+	}
+	if c := mustRun(t, put(whole, begun)).Progress().Counts; c.Inserted != 4_000 {
+		t.Fatalf("%+v", c)
+	}
+	for _, c := range []struct {
+		name, text string
+		at         time.Time
+		says       string // "": it goes on
+	}{
+		{"untouched", whole, begun, ""},
+		{"a row more", whole + row(5_000), begun, fmt.Sprintf("it had %d bytes, it has %d", len(whole), len(whole)+len(row(0)))},
+		{"cut off", whole[:end], begun, fmt.Sprintf("it had %d bytes, it has %d", len(whole), end)},
+		{"another first row", strings.Replace(whole, "+15550000000", "+16660000000", 1), begun, "its first MiB is another"},
+		{"another last row", whole[:end] + row(9), time.Now(), "was changed at"},
+	} {
+		_, err := New(put(c.text, c.at))
+		if c.says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--restart") {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 

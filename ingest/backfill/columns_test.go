@@ -29,6 +29,8 @@ func TestColumnsThatCannotBeTold(t *testing.T) {
 		{"a header of 2 MiB", "f.csv", strings.Repeat("x", 2<<20) + "\n", typed, []string{"the header of"}},
 		{"many columns", "f.csv", strings.Repeat("x", 50) + strings.Repeat(",y", 100) + "\n", typed, []string{strings.Repeat("x", 40) + "…", ", …"}},
 		{"UTF-16", "f.csv", "\xFF\xFEp\x00h\x00", typed, []string{"UTF-16", "iconv -f UTF-16 -t UTF-8"}},
+		{"UTF-16 without a mark", "f.csv", "p\x00h\x00o\x00", typed, []string{"iconv -f UTF-16LE -t UTF-8"}},
+		{"UTF-16 of the other order without a mark", "f.csv", "\x00p\x00h\x00o", typed, []string{"iconv -f UTF-16BE -t UTF-8"}},
 		{"UTF-16 of the other order", "f.ndjson", "\xFE\xFF\x00p\x00h", typed, []string{"UTF-16"}},
 		{"NDJSON without a phone", "f.ndjson", `{"who":"+1555","date":"` + utc + `"}`, typed, []string{`"who", "date"`, "--phone-column"}},
 		{"NDJSON with two phones, in two rows", "f.ndjson", `{"phone":"+1555","date":"` + utc + `"}` + "\n" + `{"mobile":"+1555","date":"` + utc + `"}`, typed, []string{`"phone", "mobile"`}},

@@ -19,6 +19,7 @@ const (
 	hintUTF8      = "perhaps it is in Windows-1252: iconv -f WINDOWS-1252 -t UTF-8"
 	hintCut       = "the file ends in it: was it copied whole?"
 	hintNational  = "the phone has no calling code; if it is a national number: --" + FlagRegion + ", as in US"
+	hintNoPhone   = "the phone is empty"
 	hintRegion    = "the phone is no number of the region of --" + FlagRegion
 	hintMetadata  = "the column metadata has objects in its first rows; --" + FlagMetadata + " metadata stores it as one field, whatever it is"
 	maxEventType  = 128 // code points
@@ -120,11 +121,15 @@ func (s *shaper) setPhone(row *Row, text []byte) {
 
 func (s *shaper) readPhone(row *Row, text []byte) {
 	row.Phone = text
-	if len(text) == 0 || text[0] == '+' {
+	if len(text) > 0 && text[0] == '+' {
 		return
 	}
 	trimmed := bytes.TrimSpace(text)
-	if len(trimmed) == 0 || trimmed[0] == '+' || bytes.HasPrefix(trimmed, []byte("00")) {
+	if len(trimmed) == 0 {
+		row.Hint = hintNoPhone
+		return
+	}
+	if trimmed[0] == '+' || bytes.HasPrefix(trimmed, []byte("00")) {
 		return
 	}
 	if s.region == nil {

@@ -130,6 +130,8 @@ func (n named) Read(b []byte) (int, error) {
 		return k, err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return k, fmt.Errorf("decompress %s: the file is cut off: %w", n.compression, err)
+	case errors.Is(err, gzip.ErrChecksum): // which stands at the end
+		return k, fmt.Errorf("decompress %s: the file is damaged, nobody knows where, so rows that were read of it may be wrong (--undo takes its run back): %w", n.compression, err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return k, fmt.Errorf("decompress %s: it needs a window of more than %d MiB; compress it without --long: %w", n.compression, maxZstdWindow>>20, err)
 	}

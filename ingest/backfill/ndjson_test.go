@@ -119,6 +119,7 @@ func TestHints(t *testing.T) {
 		{`{"phone":"+15551234567","occurredAt":"12.05.2026"}`, typed, "", hintLayout},
 		{`{"phone":"+15551234567","occurredAt":"20260512"}`, typed, "", hintDigits},
 		{`{"phone":"+15551234567","occurredAt":4102444800}`, typed, "", hintRange},
+		{`{"phone":" ",` + when + `}`, Mapping{FixedType: "f", Region: "US"}, " ", hintNoPhone},
 		{`{"phone":"+1555"`, typed, "", hintCut},
 		{`{"phone":"` + "\xe9" + `"}`, typed, "", hintUTF8},
 	} {

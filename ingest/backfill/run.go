@@ -34,6 +34,8 @@ type Config struct {
 	Again                  bool // a new run, if the one of the checkpoint is done
 
 	Say func(format string, args ...any) // to people
+	// Begun is called when there is a checkpoint to go on from; nil: nobody asks.
+	Begun func()
 	// Open opens the files at a position; nil is [Open].
 	Open func(ctx context.Context, files []File, mapping Mapping, at Position) (Source, error)
 
@@ -172,6 +174,9 @@ func (r *Runner) Go(ctx context.Context) (err error) {
 		return err
 	}
 	r.flights.Store(f)
+	if r.cfg.Begun != nil {
+		r.cfg.Begun()
+	}
 	cut := &cutter{source: source, run: r.state.Run, org: r.state.Organization, limits: r.state.Limits, files: r.cfg.Files, spare: &f.spare, survey: f.survey}
 	err = f.all(stop, cut)
 	if err == nil && !f.through() || errors.Is(err, context.Canceled) {

@@ -96,8 +96,8 @@ func openFile(ctx context.Context, f File, s *shaper, read *atomic.Int64, lookOn
 	w.begin(in)
 	s.window = w.buf
 	head := w.head(len("PAR1"))
-	if bytes.HasPrefix(head, []byte("\xFF\xFE")) || bytes.HasPrefix(head, []byte("\xFE\xFF")) {
-		return nil, nil, leadevents.Errorf(leadevents.InvalidRequest, "%s is in UTF-16: iconv -f UTF-16 -t UTF-8 makes it readable", f.Name)
+	if encoding := utf16Of(head); encoding != "" {
+		return nil, nil, leadevents.Errorf(leadevents.InvalidRequest, "%s is in UTF-16: iconv -f %s -t UTF-8 makes it readable", f.Name, encoding)
 	}
 	if bytes.Equal(head, []byte("PAR1")) {
 		r, err := newParquet(f.Name, s, in, &w, lookOnly)
@@ -125,6 +125,22 @@ func openFile(ctx context.Context, f File, s *shaper, read *atomic.Int64, lookOn
 		return nil, nil, err
 	}
 	return r, in, nil
+}
+
+// utf16Of is the encoding, as iconv has it, of a text that begins with two UTF-16 characters; else "".
+// Without a byte order mark, as some databases export it, every other byte of ASCII is zero.
+func utf16Of(head []byte) string {
+	switch {
+	case bytes.HasPrefix(head, []byte("\xFF\xFE")) || bytes.HasPrefix(head, []byte("\xFE\xFF")):
+		return "UTF-16"
+	case len(head) < 4:
+		return ""
+	case head[0] != 0 && head[1] == 0 && head[2] != 0 && head[3] == 0:
+		return "UTF-16LE"
+	case head[0] == 0 && head[1] != 0 && head[2] == 0 && head[3] != 0:
+		return "UTF-16BE"
+	}
+	return ""
 }
 
 // Next reads a row.
