@@ -22,6 +22,8 @@ type speedBench struct {
 	rows   uint64
 	only   string
 	data   string
+
+	profiles string
 }
 
 func newSpeed(wrap wrapper) *cobra.Command {
@@ -37,6 +39,7 @@ func newSpeed(wrap wrapper) *cobra.Command {
 	cmd.Flags().Uint64Var(&b.rows, "rows", 5_000_000, "rows that are stored before")
 	cmd.Flags().StringVar(&b.only, "only", "", "measure the rows of the table alone whose name or text matches this `pattern`: "+speedNames())
 	cmd.Flags().StringVar(&b.data, "data", "", "keep the stored rows in this `folder`, and use what the same flags have left in it")
+	cmd.Flags().StringVar(&b.profiles, "profiles", "", "write the server's profiles (processors, allocations, blocking, locks) under each load into this `folder`, when all is measured")
 	return cmd
 }
 
@@ -106,7 +109,7 @@ func (b *speedBench) run(ctx context.Context, r *report) (err error) {
 			return err
 		}
 	}
-	return w.print()
+	return errors.Join(w.print(), w.profile(ctx))
 }
 
 // open connects to the stores, has the rows stored, and starts the server on them.

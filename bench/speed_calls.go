@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
+	"time"
 
 	"leadevents"
 	"leadevents/internal/loadgen"
@@ -33,10 +30,12 @@ func (w *speedWorld) calls(ctx context.Context) error {
 		entrant{speedOld, func(context.Context) (func(int) (trial, error), error) {
 			return w.newCalls(w.server, w.old, oldCalls), nil
 		}},
+		entrant{speedOldDay, w.enterOldDay},
 		entrant{speedFew, w.enterFew},
 		entrant{floorRedis, w.enterFloor((*floor).sets)},
 		entrant{floorInsert, w.enterFloor((*floor).insert)},
-		entrant{speedBare, w.enterBare},
+		entrant{speedBare, w.enterBare("speed_bare", preparedEvents)},
+		entrant{speedBareSent, w.enterBare("speed_bare_sent", sentEvents)},
 		entrant{speedPostgres, w.enterPostgres},
 		entrant{speedNaive, w.enterNaive},
 	)
@@ -81,6 +80,18 @@ func (w *speedWorld) enterAgain(context.Context) (func(int) (trial, error), erro
 	}, nil
 }
 
+// enterOldDay sends old events of one day, a year ago.
+func (w *speedWorld) enterOldDay(context.Context) (func(int) (trial, error), error) {
+	times := w.history()
+	times.From = w.since.Add(-365 * 24 * time.Hour)
+	times.To = times.From.Add(24 * time.Hour)
+	g, err := w.generator(times)
+	if err != nil {
+		return nil, err
+	}
+	return w.newCalls(w.server, g, oldCalls), nil
+}
+
 // enterFew starts a second server, which has fewer rows stored, on the same stores.
 func (w *speedWorld) enterFew(ctx context.Context) (func(int) (trial, error), error) {
 	s, err := w.serve(ctx, smallDatabase, fewDatabase, "redis.key_prefix=few")
@@ -119,74 +130,6 @@ func (w *speedWorld) enterFloor(half func(*floor, *loadgen.Generator, uint64) fu
 			return trial{run: half(f, w.live, uint64(liveCalls+round))}, nil
 		}, nil
 	}
-}
-
-// speedBareDatabase is where bare ClickHouse has the same tables and view.
-const speedBareDatabase = "speed_bare"
-
-// enterBare has ClickHouse parse and store the same events by itself. They are prepared
-// for it as it likes them best: phones as numbers, times as it writes them, metadata as they
-// are, and what all have in common stands in the statement.
-func (w *speedWorld) enterBare(ctx context.Context) (func(int) (trial, error), error) {
-	if err := w.fresh(ctx, speedBareDatabase); err != nil {
-		return nil, err
-	}
-	client := &http.Client{Transport: &http.Transport{}}
-	w.onLeave(func() error { client.CloseIdleConnections(); return nil })
-	to := httpOf(w.stand.engine.Endpoint(), speedBareDatabase)
-	var stored uint64
-	return func(round int) (trial, error) {
-		batch := uint64(liveCalls + round)
-		var (
-			body []byte
-			e    loadgen.Event
-		)
-		for i := range uint64(callRows) {
-			w.live.Event(batch*callRows+i, &e)
-			body = fmt.Appendf(body, `{"phone":%d,"occurred_at":"`, uint64(e.Phone))
-			body = e.OccurredAt.Time().AppendFormat(body, "2006-01-02 15:04:05.000")
-			body = append(body, `","metadata":`...)
-			body = append(body, e.Metadata...)
-			body = append(body, "}\n"...)
-		}
-		sql := fmt.Sprintf(`INSERT INTO lead_events (%s) SELECT %d, '%s', phone, occurred_at, metadata, fromUnixTimestamp64Milli(%d, 'UTC'), %d
-			FROM input('phone UInt64, occurred_at DateTime64(3, ''UTC''), metadata String') FORMAT JSONEachRow`,
-			loadgen.Columns, speedOrg, e.EventType, e.Arrived, uint64(e.Batch))
-		run := func(ctx context.Context) error { return insertOverHTTP(ctx, client, to, sql, body) }
-		check := func() error {
-			stored += callRows
-			var rows uint64
-			err := w.conn.QueryRow(ctx, "SELECT count() FROM "+speedBareDatabase+".lead_events").Scan(&rows)
-			// Merges may have dropped one of two rows with one key.
-			if err == nil && (rows > stored || rows < stored-stored/1000) {
-				err = fmt.Errorf("ClickHouse has %d rows, not %d", rows, stored)
-			}
-			return err
-		}
-		return trial{run, check}, nil
-	}, nil
-}
-
-// insertOverHTTP is one insert over ClickHouse's HTTP, not compressed, as our calls are not.
-func insertOverHTTP(ctx context.Context, client *http.Client, to url.URL, sql string, body []byte) error {
-	q := to.Query()
-	q.Set("query", sql)
-	q.Set("async_insert", "0")
-	to.RawQuery = q.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return fmt.Errorf("insert over ClickHouse's HTTP: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-		return fmt.Errorf("insert over ClickHouse's HTTP: it answered %d: %s", response.StatusCode, text)
-	}
-	return drained(response.Body)
 }
 
 // Sustained load: so many calls a round from so many clients.

@@ -13,8 +13,10 @@ const (
 	speedNew       = "50,000 new live events"
 	speedAgain     = "50,000 live events again, all duplicates"
 	speedOld       = "50,000 new old events, no order over five years"
+	speedOldDay    = "50,000 new old events of one day"
 	speedFew       = "50,000 new live events, 1 M rows stored"
 	speedBare      = "bare ClickHouse, JSONEachRow over HTTP"
+	speedBareSent  = "the same, events as clients send them to us"
 	speedPostgres  = "PostgreSQL, COPY and ON CONFLICT, 5 M rows stored"
 	speedNaive     = "naive Go service"
 	speedSustained = "20 calls from 4 clients"
@@ -39,7 +41,7 @@ type speedRow struct {
 	unit        string
 	over, under []string
 	figure      string
-	with        []string // contestants that have to run for it, beside over and under
+	with        []string // contestants that run beside over and under
 }
 
 // speedTable is the table of the project's goals for its speed.
@@ -48,13 +50,13 @@ func speedTable() []speedRow {
 	one := func(name string) []string { return []string{name} }
 	return []speedRow{
 		{name: "floor", what: "a call of 50,000 new live events / its floor (pipeline and bare insert)", must: 1.6, aim: 1.2, over: one(speedNew), under: floor},
-		{name: "json", what: "the same / bare ClickHouse, JSONEachRow over HTTP", must: 1.5, aim: 1.0, over: one(speedNew), under: one(speedBare)},
+		{name: "json", what: "the same / bare ClickHouse, JSONEachRow over HTTP", must: 1.5, aim: 1.0, over: one(speedNew), under: one(speedBare), with: one(speedBareSent)},
 		{name: "postgres", what: "the same / PostgreSQL, ON CONFLICT into 5 M rows", must: 0.4, aim: 0.25, over: one(speedNew), under: one(speedPostgres)},
 		{name: "duplicates", what: "the same, all duplicates / all new", must: 0.35, aim: 0.2, over: one(speedAgain), under: one(speedNew)},
 		{name: "sustained", what: "events a second of 4 clients / of the floor with one", must: 0.7, aim: 1.0, atLeast: true, over: one(floorSustained), under: one(speedSustained)},
 		{name: "singles", what: "single events a second, 1,024 connections / Fiber without stores", must: 0.25, aim: 0.45, atLeast: true, over: one(fiberMany), under: one(speedMany)},
 		{name: "p99", what: "single events, 64 connections: p99", must: 60, aim: 25, unit: " ms", figure: speedP99, with: one(speedSome)},
-		{name: "old", what: "50,000 old events that need the cold check / live ones", must: 2.0, aim: 1.4, over: one(speedOld), under: one(speedNew)},
+		{name: "old", what: "50,000 old events that need the cold check / live ones", must: 2.0, aim: 1.4, over: one(speedOld), under: one(speedNew), with: one(speedOldDay)},
 		{name: "naive", what: "naive Go service / ours, 50,000 new live events", must: 5, aim: 10, atLeast: true, over: one(speedNaive), under: one(speedNew)},
 		{name: "phones", what: "phones in E.164, libphonenumber / ours", must: 20, aim: 100, atLeast: true, over: one(libraryPhones), under: one(speedPhones)},
 		{name: "bytes", what: "bytes in ClickHouse an event, without metadata", must: 12, aim: 8, figure: speedStored, with: one(speedStored)},
@@ -203,7 +205,7 @@ func (w *speedWorld) times() {
 	}
 	var rows [][]string
 	for _, name := range []string{
-		speedNew, floorRedis, floorInsert, speedBare, speedPostgres, speedNaive, speedAgain, speedOld, speedFew,
+		speedNew, floorRedis, floorInsert, speedBare, speedBareSent, speedPostgres, speedNaive, speedAgain, speedOld, speedOldDay, speedFew,
 		speedSustained, floorSustained, speedMany, fiberMany, speedSome, speedPhones, libraryPhones,
 	} {
 		s, ok := w.samples[name]
