@@ -37,20 +37,30 @@ build: engine ## bin/leadevents, with the engine that `dev` needs beside it
 engine:
 	@sh clickhouse/embedded/npm/fetch.sh bin
 
-# Redis: the Debian package, installed only when it is missing. RUNLEVEL=1 asks
-# the package not to start a service: ours are children of our own processes.
+# What comes from Debian is installed only when it is missing: $(call debian,COMMAND,PACKAGE,
+# WHAT TO INSTALL WHERE THERE IS NO apt-get). RUNLEVEL=1 asks a package not to start a
+# service: ours are children of our own processes.
+define debian
+@command -v $(1) >/dev/null && exit 0; \
+command -v apt-get >/dev/null || { echo "$(1) is not installed, and there is no apt-get here: install $(3), so that $(1) is on the PATH" >&2; exit 1; }; \
+as_root=; if [ "$$(id -u)" != 0 ]; then command -v sudo >/dev/null || { echo "$(1) is not installed: as root, apt-get install $(2)" >&2; exit 1; }; as_root=sudo; fi; \
+echo "installing $(2)" >&2; \
+$$as_root apt-get update -qq; \
+$$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $(2) >/dev/null
+endef
+
 .PHONY: redis
 redis:
-	@command -v redis-server >/dev/null && exit 0; \
-	command -v apt-get >/dev/null || { echo "redis-server is not installed, and there is no apt-get here: install Redis 7.0 or newer, so that redis-server is on the PATH" >&2; exit 1; }; \
-	as_root=; if [ "$$(id -u)" != 0 ]; then command -v sudo >/dev/null || { echo "redis-server is not installed: as root, apt-get install redis-server" >&2; exit 1; }; as_root=sudo; fi; \
-	echo "installing redis-server" >&2; \
-	$$as_root apt-get update -qq; \
-	$$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends redis-server >/dev/null
+	$(call debian,redis-server,redis-server,Redis 7.0 or newer)
+
+# Counts instructions, for bench-check.
+.PHONY: valgrind
+valgrind:
+	$(call debian,valgrind,valgrind,Valgrind 3.19 or newer)
 
 # One test runner over two runs of go test, so that one summary closes both.
 .PHONY: test
-test: build redis ## all tests, from a fresh machine; a summary closes it
+test: build redis valgrind ## all tests, from a fresh machine; a summary closes it
 	@export TMPDIR=$$(.ci/tmpdir); go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
 		failed=0; \
 		all=$$(go list ./...); raced=$$(go list $(RACE)); \
@@ -59,7 +69,7 @@ test: build redis ## all tests, from a fresh machine; a summary closes it
 		exit $$failed'
 
 .PHONY: race
-race: build redis ## all tests with -race, half an hour
+race: build redis valgrind ## all tests with -race, half an hour
 	TMPDIR=$$(.ci/tmpdir) go test -race -timeout 60m ./...
 
 # How long the faults last, and which: the same SEED injects the same faults.
@@ -104,6 +114,10 @@ $(BENCHMARKS): build redis
 .PHONY: bench-schema
 bench-schema: engine ## the experiment behind the tables' keys and codecs (clickhouse/schema/README.md), about half an hour
 	go run ./bench/schema $(BENCH)
+
+.PHONY: bench-check
+bench-check: valgrind ## allocations and instructions of the hot paths against their record, half a minute; BENCH=--record
+	@go run ./bench/check $(BENCH)
 
 .PHONY: clean
 clean: ## remove what was built; data and the engine's cache stay

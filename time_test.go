@@ -21,3 +21,14 @@ func TestTheCalendarKnowsTheLengthOfEveryMonth(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkParseMillis reads a moment as most clients write it.
+func BenchmarkParseMillis(b *testing.B) {
+	text := []byte("2026-05-12T18:34:07.123Z")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := ParseMillis(text); !ok {
+			b.Fatal("refused")
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"sync"
 	"testing"
 )
@@ -42,5 +43,21 @@ func TestTheKeyThatHasSignedIsFound(t *testing.T) {
 	}
 	if (*signers)(nil).signedBy(decoy, by("decoy"), body) != nil || (&signers{}).signedBy(decoy, by("decoy"), body) != nil {
 		t.Error("the decoy signs for an organization without keys")
+	}
+}
+
+// BenchmarkSignedBy checks the signature of a call of 80 events.
+func BenchmarkSignedBy(b *testing.B) {
+	body := bytes.Repeat([]byte("0123456789abcdef"), 640)
+	decoy := &signingEntry{secret: []byte("decoy")}
+	org := &signers{keys: []*signingEntry{{id: "a", secret: []byte("a secret of some length")}}}
+	header := Sign(NewSecret("a secret of some length"), body)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := parseSignature(header, "")
+		if err != nil || org.signedBy(decoy, s, body) == nil {
+			b.Fatal(err)
+		}
 	}
 }

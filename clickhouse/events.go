@@ -8,6 +8,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/ext"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"leadevents"
 )
@@ -43,18 +44,26 @@ func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, qu
 	if err != nil {
 		return refusedOr(fmt.Errorf("prepare the insert of %d rows: %w", rows.Len(), err))
 	}
+	if err := appendRows(batch.Column, rows); err != nil {
+		_ = batch.Abort()
+		return err
+	}
+	if err := batch.Send(); err != nil {
+		return refusedOr(fmt.Errorf("insert %d rows: %w", rows.Len(), err))
+	}
+	return nil
+}
+
+// appendRows puts rows into the columns of insertEvents.
+func appendRows(column func(int) driver.BatchColumn, rows *leadevents.Rows) error {
 	ingested := make([]int64, rows.Len())
 	for i := range ingested {
 		ingested[i] = int64(rows.IngestedAt)
 	}
-	for i, column := range []any{rows.Orgs, rows.EventTypes, rows.Phones, rows.OccurredAt, rows.Metadata, ingested, rows.BatchIDs} {
-		if err := batch.Column(i).Append(column); err != nil {
-			_ = batch.Abort()
+	for i, values := range []any{rows.Orgs, rows.EventTypes, rows.Phones, rows.OccurredAt, rows.Metadata, ingested, rows.BatchIDs} {
+		if err := column(i).Append(values); err != nil {
 			return fmt.Errorf("append column %d of %d rows: %w", i, rows.Len(), err)
 		}
-	}
-	if err := batch.Send(); err != nil {
-		return refusedOr(fmt.Errorf("insert %d rows: %w", rows.Len(), err))
 	}
 	return nil
 }

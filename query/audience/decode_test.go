@@ -286,3 +286,23 @@ func TestFiltersAndReferencesInsideOtherJSON(t *testing.T) {
 		t.Errorf("nobody is written %s", text)
 	}
 }
+
+// BenchmarkFilterCodec reads a send's filters and writes them, as each send does.
+func BenchmarkFilterCodec(b *testing.B) {
+	raw := []byte(`[{"mode":"exclude","eventType":"mastery_purchase"},{"mode":"include","eventType":"webinar","within":{"minutes":120},"minCount":2,"where":[{"path":"order.currency","op":"in","value":["USD","EUR"]},{"path":"amount","op":"gte","value":99.5}]}]`)
+	var written []byte
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		filters, err := DecodeFilters(raw, "eventFilters")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := ValidateFilters(filters, "eventFilters"); err != nil {
+			b.Fatal(err)
+		}
+		if written = AppendFilters(written[:0], filters); len(written) == 0 {
+			b.Fatal("nothing was written")
+		}
+	}
+}
