@@ -29,7 +29,7 @@ type display struct {
 
 	mu       sync.Mutex
 	progress func() backfill.Progress // nil: nothing is shown
-	drawn    int                      // lines that are there to be redrawn
+	drawn    []int                    // columns of the lines that are there to be redrawn
 	stop     chan struct{}
 	stopped  sync.WaitGroup
 }
@@ -96,50 +96,68 @@ func (d *display) show() {
 	case d.terminal:
 		d.wipe()
 		c := canvasOf(d.err)
+		if width := widthOf(d.err); width > 0 {
+			c.width = min(width, widest) // two lines may be narrower than a chart
+		}
 		for _, line := range c.backfillLines(p) {
 			_, _ = fmt.Fprintln(d.err, line)
-			d.drawn++
+			d.drawn = append(d.drawn, runewidth.StringWidth(line))
 		}
 	default:
 		_, _ = fmt.Fprintln(d.err, progressLine(p))
 	}
 }
 
-// wipe takes away what is drawn, to the end of the screen: a terminal that was made narrow has
-// wrapped it.
+// wipe takes away what is drawn, to the end of the screen. A terminal that was made narrow since has
+// wrapped it into more lines; the few that cut it instead lose as many lines above.
 func (d *display) wipe() {
-	if d.drawn > 0 {
-		_, _ = fmt.Fprintf(d.err, "\x1b[%dA\r\x1b[J", d.drawn)
-		d.drawn = 0
+	if len(d.drawn) == 0 {
+		return
 	}
+	width := max(widthOf(d.err), 1)
+	up := 0
+	for _, columns := range d.drawn {
+		up += max((columns+width-1)/width, 1)
+	}
+	_, _ = fmt.Fprintf(d.err, "\x1b[%dA\r\x1b[J", up)
+	d.drawn = nil
 }
 
-// backfillLines are the two lines of a terminal: a bar, and what became of the rows. What there
-// is no room for is left out from the end.
+// backfillLines are the two lines of a terminal: a bar, and what became of the rows. Figures that there
+// is no room for are left out from the end, whole: a number that is cut is another number.
 func (c canvas) backfillLines(p backfill.Progress) []string {
 	width := c.width - 1 // or some terminals wrap
 	rate := thousands(uint64(p.RowsPerSecond)) + "/s"
-	first := []string{rate}
+	first := []string{rate, period(p.Elapsed)}
 	bar := ""
 	if p.Size > 0 {
 		share := min(float64(p.Read)/float64(p.Size), 1)
+		first = []string{right(percent(&share), 6), rate}
 		if p.Left > 0 {
 			first = append(first, period(p.Left)+" left")
 		}
-		figures := " " + right(percent(&share), 6) + "  "
-		room := min(width-len(figures)-runewidth.StringWidth(strings.Join(first, "  ")), 60)
-		if room >= 10 {
-			bar = c.sign("▕", "[") + runewidth.FillRight(c.bar(share, room-2), room-2) + c.sign("▏", "]")
+		if room := min(width-1-len(strings.Join(first, "  ")), 60); room >= 10 {
+			bar = c.sign("▕", "[") + runewidth.FillRight(c.bar(share, room-2), room-2) + c.sign("▏", "]") + " "
 		}
-		bar += figures
-	} else {
-		first = append(first, period(p.Elapsed))
 	}
 	second := []string{
 		thousands(p.Counts.Rows) + " rows", thousands(p.Counts.Inserted) + " inserted",
 		thousands(p.Counts.Duplicates) + " duplicates", thousands(p.Counts.Rejected) + " rejected",
 	}
-	return []string{c.cut(bar+strings.Join(first, "  "), width), c.cut(strings.Join(second, ", "), width)}
+	return []string{bar + c.figures(first, "  ", width-runewidth.StringWidth(bar)), c.figures(second, ", ", width)}
+}
+
+// figures are as many of them as a width has room for, the first in any case.
+func (c canvas) figures(all []string, between string, width int) string {
+	line := c.cut(all[0], width)
+	for _, figure := range all[1:] {
+		longer := line + between + figure
+		if runewidth.StringWidth(longer) > width {
+			break
+		}
+		line = longer
+	}
+	return line
 }
 
 // progressLine is a line of a log.

@@ -118,11 +118,17 @@ func TestProgressFitsATerminal(t *testing.T) {
 		}},
 		{canvas{width: 40}, p.Size, []string{
 			"  50.0%  123,456/s  1h 23m left",
-			"123,456,789 rows, 123,000,000 inserted~",
+			"123,456,789 rows, 123,000,000 inserted",
+		}},
+		{canvas{width: 20}, p.Size, []string{" 50.0%  123,456/s", "123,456,789 rows"}},
+		{canvas{width: 10}, p.Size, []string{" 50.0%", "123,456,~"}},
+		{canvas{width: 200, unicode: true}, p.Size, []string{
+			"▕█████████████████████████████                             ▏  50.0%  123,456/s  1h 23m left",
+			"123,456,789 rows, 123,000,000 inserted, 456,000 duplicates, 789 rejected",
 		}},
 		{canvas{width: 60}, p.Size, []string{
 			"[#############             ]  50.0%  123,456/s  1h 23m left",
-			"123,456,789 rows, 123,000,000 inserted, 456,000 duplicates~",
+			"123,456,789 rows, 123,000,000 inserted, 456,000 duplicates",
 		}},
 		{canvas{width: 80, unicode: true}, 0, []string{
 			"123,456/s  1h 23m",

@@ -8,7 +8,7 @@ type Progress struct {
 	Counts Counts // of all attempts
 	// RowsPerSecond is of this attempt.
 	RowsPerSecond float64
-	Read, Size    int64         // bytes of the files: of the rows that are answered, and in all; size 0: not known
+	Read, Size    int64         // bytes of the files: of the rows that are answered, about, and in all; size 0: not known
 	Left          time.Duration // 0: not known
 	Elapsed       time.Duration // of work, over all attempts
 	InFlight      int           // calls
@@ -29,6 +29,14 @@ func (r *Runner) Progress() Progress {
 	}
 	_, p.Size = f.source.Progress()
 	p.Read = f.passed
+	// A span is 250,000 rows: without its part that is answered a bar would stand still for seconds.
+	for i, fl := range f.queue {
+		before := f.passed
+		if i > 0 {
+			before = f.queue[i-1].read
+		}
+		p.Read += int64(float64(fl.read-before) * float64(fl.counts.Rows) / float64(max(fl.span.rows, 1)))
+	}
 	if f.reading.IsZero() {
 		return p
 	}
