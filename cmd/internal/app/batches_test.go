@@ -127,7 +127,9 @@ func TestAnUnfinishedCallIsRunningUntilItIsSentAgain(t *testing.T) {
 // Ranges are half-open, also at the beginning of time.
 func TestNoBatchIsOlderThan1970(t *testing.T) {
 	from, _ := served(t)
-	from.ingest(callBody("e", rowOf(`"+15551234567"`, `"2026-05-12T18:34:00Z"`, `{}`)), sending{})
+	if a, r := from.ingestAgain(callBody("e", rowOf(`"+15551234567"`, `"2026-05-12T18:34:00Z"`, `{}`))); a.status != http.StatusOK || r.Received != 1 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
 	for to, want := range map[string]int{"1970-01-01T00:00:00Z": 0, "1970-01-01T00:00:00.001Z": 0, "2099-01-01T00:00:00Z": 1} {
 		if p := from.list(url.Values{"to": {to}}); len(p.Batches) != want {
 			t.Errorf("to %s: %d batches, want %d", to, len(p.Batches), want)

@@ -132,6 +132,7 @@ func (w *sqlWorld) honest() (end func()) {
 				w.t.Errorf("an honest statement took %s", took)
 			}
 			asked++
+			time.Sleep(50 * time.Millisecond) // a polite client; twenty a second prove as much as forty
 		}
 	})
 	return func() {
