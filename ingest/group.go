@@ -117,13 +117,9 @@ func (g *group) collapse() {
 	g.events = make([]leadevents.Event, 0, total)
 	g.rows = make([][]int32, len(g.calls))
 
-	type compact struct {
-		phone      leadevents.Phone
-		occurredAt leadevents.Millis
-		family     uint32 // organization and event type: comparing a number is half the cost of comparing the words
-	}
 	families := map[family]uint32{}
-	seen := make(map[compact]int32, total)
+	of := make([]uint32, 0, total) // the families of the keys
+	seen := newPlaces(total)
 	lastCall := make([]int32, 0, total) // the last call that brought the key
 	for c, call := range g.calls {
 		f := family{call.Org, call.EventType}
@@ -134,15 +130,16 @@ func (g *group) collapse() {
 		}
 		rows := make([]int32, len(call.Events))
 		for r, event := range call.Events {
-			key := compact{event.Phone, event.OccurredAt, id}
-			k, ok := seen[key]
+			k, known := seen.find(hashOf(event.Phone, event.OccurredAt, id), func(k int32) bool {
+				key := &g.keys[k]
+				return key.Phone == event.Phone && key.OccurredAt == event.OccurredAt && of[k] == id
+			}, int32(len(g.keys)))
 			switch {
-			case !ok:
-				k = int32(len(g.keys))
-				seen[key] = k
+			case !known:
 				g.keys = append(g.keys, leadevents.Key{Org: call.Org, EventType: call.EventType, Phone: event.Phone, OccurredAt: event.OccurredAt})
 				g.tokens = append(g.tokens, call.id)
 				g.events = append(g.events, event)
+				of = append(of, id)
 				lastCall = append(lastCall, int32(c))
 				rows[r] = k
 			case lastCall[k] == int32(c):
