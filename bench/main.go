@@ -53,7 +53,10 @@ func newRoot() *cobra.Command {
 	root.AddCommand(speed, newIngest(wrap), newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap), newNaivePeer(), newFiberPeer())
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(speed.Flags())
-	root.RunE = func(cmd *cobra.Command, args []string) error { return speed.RunE(speed, args) }
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		speed.SetContext(cmd.Context()) // only the command that is executed has one
+		return speed.RunE(speed, args)
+	}
 	return root
 }
 

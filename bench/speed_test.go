@@ -63,6 +63,20 @@ func TestVerdictsFollowTheirGoals(t *testing.T) {
 	}
 }
 
+// `make bench` without a name has to be the command with its name: its flags, its context.
+func TestWithoutANameItIsSpeed(t *testing.T) {
+	root := newRoot()
+	root.SetArgs([]string{"--only", "no such row"})
+	err := root.ExecuteContext(t.Context())
+	if err == nil || !strings.Contains(err.Error(), speedNames()) {
+		t.Errorf("a pattern without a row: %v", err)
+	}
+	speed, _, err := root.Find([]string{"speed"})
+	if err != nil || speed.Name() != "speed" || speed.Context() != t.Context() {
+		t.Errorf("%v: its context is not that of the program", err)
+	}
+}
+
 // Without all that loads the server, its peak would be of something else.
 func TestMemoryIsThatUnderAllLoads(t *testing.T) {
 	needs := contestantsOf(pickRows(regexp.MustCompile("^memory$")))
