@@ -1,9 +1,12 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/ext"
@@ -47,7 +50,7 @@ func (db *DB) Surroundings(ctx context.Context, org leadevents.OrgID) (reconcile
 }
 
 // ReceiptDays implements reconcile.Store.
-func (db *DB) ReceiptDays(ctx context.Context, org leadevents.OrgID, from, to, settled leadevents.Millis, limit int, memory uint64) (days []reconcile.Day, err error) {
+func (db *DB) ReceiptDays(ctx context.Context, org leadevents.OrgID, from, to, settled leadevents.Millis, limit int, memory uint64) (d reconcile.Days, err error) {
 	const slack = 48 * 3600 * 1000 // so that what is read beyond either end is a time too
 	from = max(from, slack)
 	p := clickhouse.Parameters{
@@ -55,16 +58,19 @@ func (db *DB) ReceiptDays(ctx context.Context, org leadevents.OrgID, from, to, s
 		"settled": asMillis(settled), "limit": strconv.Itoa(limit),
 	}
 	err = db.stream(compared(ctx, memory), "reconcile_receipts", p, func(rows driver.Rows) error {
-		var d reconcile.Day
+		var day reconcile.Day
 		var missing, surplus, undone uint64
 		var stored, lacks, over int64
-		err := rows.Scan(&d.EventType, &d.Day, &d.Batches, &d.Inserted, &stored, &d.Unanswered, &lacks, &missing, &over, &surplus, &d.Undone, &undone)
-		d.Stored, d.Missing, d.Surplus = uint64(stored), uint64(lacks), uint64(over)
-		d.MissingBatch, d.SurplusBatch, d.UndoneBatch = leadevents.BatchID(missing), leadevents.BatchID(surplus), leadevents.BatchID(undone)
-		days = append(days, d)
+		err := rows.Scan(&day.EventType, &day.Day, &day.Batches, &day.Inserted, &stored, &day.Unanswered, &lacks, &missing, &over, &surplus, &day.Undone, &undone, &d.Lines, &d.Differ)
+		day.Stored, day.Missing, day.Surplus = uint64(stored), uint64(lacks), uint64(over)
+		day.MissingBatch, day.SurplusBatch, day.UndoneBatch = leadevents.BatchID(missing), leadevents.BatchID(surplus), leadevents.BatchID(undone)
+		d.First = append(d.First, day)
 		return err
 	})
-	return days, err
+	slices.SortFunc(d.First, func(a, b reconcile.Day) int {
+		return cmp.Or(strings.Compare(a.Day, b.Day), strings.Compare(a.EventType, b.EventType))
+	})
+	return d, err
 }
 
 func ofSliceOf(org leadevents.OrgID, s reconcile.Slice) clickhouse.Parameters {

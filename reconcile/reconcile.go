@@ -18,9 +18,9 @@ type Store interface {
 	// Surroundings reads what explains differences.
 	Surroundings(ctx context.Context, org leadevents.OrgID) (Surroundings, error)
 	// ReceiptDays sums the receipts that were created from from on and before to, and
-	// finished before settled, and the keys of their batches. Types of more days than
-	// limit are cut.
-	ReceiptDays(ctx context.Context, org leadevents.OrgID, from, to, settled leadevents.Millis, limit int, memory uint64) ([]Day, error)
+	// finished before settled, and the keys of their batches. Of more lines than limit
+	// those that differ come first.
+	ReceiptDays(ctx context.Context, org leadevents.OrgID, from, to, settled leadevents.Millis, limit int, memory uint64) (Days, error)
 	StoredTypes(ctx context.Context, org leadevents.OrgID) ([]string, error)
 	// StateRows is how many rows the states of a type have; leads are fewer.
 	StateRows(ctx context.Context, org leadevents.OrgID, eventType string) (uint64, error)
@@ -88,13 +88,18 @@ type Row struct {
 // MaxStates is how many differing leads of a slice are read: the others are counted.
 const MaxStates = 1000
 
-// MaxDays is how many lines of days and types a report has.
-const MaxDays = 10_000
+// Days are lines of receipts, by day and type, and how many there are.
+type Days struct {
+	First         []Day // a limit of them
+	Lines, Differ uint64
+}
 
 // Config bounds it.
 type Config struct {
 	// Sample is how many keys, and how many rows, of the ledger's sample. Default 1,000.
 	Sample int
+	// Lines bounds the days and types of a report. Default 10,000.
+	Lines int
 	// Memory bounds one query in ClickHouse. Default 1 GiB.
 	Memory uint64
 	// Pause is after how long what differs is looked at again, and for states thrice more,
@@ -110,6 +115,7 @@ type Config struct {
 
 func (c *Config) setDefaults() {
 	c.Sample = cmp.Or(c.Sample, 1000)
+	c.Lines = cmp.Or(c.Lines, 10_000)
 	c.Memory = cmp.Or(c.Memory, 1<<30)
 	c.Pause = cmp.Or(c.Pause, 2*time.Second)
 	c.Settled = cmp.Or(c.Settled, 2*time.Minute)

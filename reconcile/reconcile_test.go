@@ -107,6 +107,47 @@ func TestEachDifferenceIsNamedAndRepaired(t *testing.T) {
 	}
 }
 
+// A report that is cut says so, with how many lines there are and how many of them differ, and what differs
+// is cut last.
+func TestAReportThatIsCutSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, reconcile.Config{Pause: time.Millisecond, Lines: 2})
+	old := w.now - 1000*day
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		w.send(name, 10, old)
+	}
+	look := func() *reconcile.Report {
+		t.Helper()
+		report, err := w.Look(t.Context(), org, 0, 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	says := func(report *reconcile.Report, want string, types ...string) {
+		t.Helper()
+		if len(report.Skipped) != 1 || !strings.Contains(report.Skipped[0], want) || !strings.Contains(report.Skipped[0], "compare fewer days") {
+			t.Errorf("skipped: %q, want %q", report.Skipped, want)
+		}
+		var got []string
+		for _, d := range report.Days {
+			got = append(got, d.EventType)
+		}
+		if diff := gocmp.Diff(types, got); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	}
+	says(look(), "they have 6 days and types, of which 0 seem to differ, and a report has 2", "a", "b")
+	w.exec(`DELETE FROM lead_events WHERE event_type IN ('d', 'e', 'f') AND phone < 15550000003`)
+	report := look()
+	says(report, "they have 6 days and types, of which 3 seem to differ, and a report has 2", "d", "e")
+	for _, d := range report.Differences {
+		if d.Kind == reconcile.ReceiptsMissing && d.Count != 3 {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
 // What is not stored though it was told may have its reason: it is said, and the rest is not
 // excused by it.
 func TestWhatExplainsADifferenceIsSaid(t *testing.T) {

@@ -14,7 +14,8 @@ SELECT
     type, toString(day),
     countIf(answered), sumIf(told, answered AND NOT undone), sumIf(alone + least(shared, greatest(toInt64(told) - toInt64(alone), 0)), answered AND NOT undone),
     sumIf(alone, NOT answered),
-    sum(missing), argMax(batch, missing), sum(surplus), argMax(batch, surplus), sum(left), argMax(batch, left)
+    sum(missing), argMax(batch, missing), sum(surplus), argMax(batch, surplus), sum(left), argMax(batch, left),
+    count() OVER (), countIf(sum(missing) + sum(surplus) + sum(left) > 0) OVER ()
 FROM
 (
     SELECT
@@ -65,5 +66,5 @@ FROM
               minIf(at, NOT receipt) >= begin AND minIf(at, NOT receipt) < least(end, settled))
 )
 GROUP BY type, day
-ORDER BY day, type
+ORDER BY sum(missing) + sum(surplus) + sum(left) = 0, day, type -- so that a cut hides what differs last
 LIMIT {limit:UInt64}

@@ -104,7 +104,7 @@ func deepFindings(r *reconcile.Report) (all []Finding) {
 		all = append(all, f)
 	}
 	for _, s := range r.Skipped {
-		all = append(all, Finding{Warning, "deep", fmt.Sprintf("organization %d: not all was looked at: %s", r.Org, s), "run it again when that is over, or with a longer --timeout"})
+		all = append(all, Finding{Warning, "deep", fmt.Sprintf("organization %d: not all was looked at: %s", r.Org, s), "run it again when that is over, with a longer --timeout, or for fewer days with --from and --to"})
 	}
 	return all
 }
