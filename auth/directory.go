@@ -58,6 +58,9 @@ const (
 	// retryGap keeps requests that wait for a store that is down from asking it
 	// more than ten times a second.
 	retryGap = 100 * time.Millisecond
+	// retryMost bounds how long a refresh that failed waits to be tried again where no
+	// request asks for it.
+	retryMost = 5 * time.Second
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -154,18 +157,28 @@ func (d *Directory) Run(ctx context.Context) error {
 	d.seen.Store(d.now().UnixMilli())
 	tick := time.NewTicker(d.cfg.RefreshInterval)
 	defer tick.Stop()
+	failures := uint(0)
 	for {
-		if err := d.Refresh(ctx); err != nil && ctx.Err() == nil {
+		var again <-chan time.Time
+		if err := d.Refresh(ctx); err == nil {
+			failures = 0
+		} else if ctx.Err() == nil {
 			d.log.Warn("credentials could not be refreshed; requests get 503 once they are too old",
 				"error", err, "tooOldAfter", d.cfg.MaxStaleness)
 			if !sleep(ctx, retryGap) {
 				return nil
 			}
+			// What was to be found, a change that another process has announced, is not found
+			// yet: it must not wait for the next poll, which may be far off, and of an idle process never comes.
+			again = time.After(min(retryGap<<min(failures, 10), retryMost))
+			failures++
 		}
 		for polled := false; !polled; {
 			select {
 			case <-ctx.Done():
 				return nil
+			case <-again:
+				polled = true
 			case <-d.wake:
 				polled = true
 			case <-tick.C:

@@ -281,6 +281,37 @@ func TestNotifyRefreshesAtOnce(t *testing.T) {
 	})
 }
 
+// A change is announced once. Where the refresh that it asked for fails, it is tried again,
+// long before a poll.
+func TestAnAnnouncedChangeIsFoundAfterARefreshThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &cutStore{Store: credentials.NewMemory(), fault: func(context.Context) error { return errors.New("out of reach") }}
+		here := newProcess(t, store.Store, auth.Config{})
+		there := newProcess(t, store, auth.Config{RefreshInterval: time.Hour, MaxStaleness: time.Hour})
+		here.organization(t, 7)
+		k := here.key(t, 7, auth.KeyRequest{})
+		there.run(t)
+		synctest.Wait()
+		if !there.accepts(t, k.Key) {
+			t.Fatal("the key is not known: the test proves nothing")
+		}
+		if _, err := here.RevokeKey(t.Context(), 7, k.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		store.off.Store(true)
+		there.Notify()
+		time.Sleep(20 * time.Second)
+		if !there.accepts(t, k.Key) {
+			t.Fatal("the snapshot was expected to hold for an hour: the test proves nothing")
+		}
+		store.off.Store(false)
+		time.Sleep(5 * time.Second)
+		if there.accepts(t, k.Key) {
+			t.Error("a revoked key is accepted: the change was announced, and nobody looked again")
+		}
+	})
+}
+
 func TestAClockThatJumpsDoesNotKeepOldCredentials(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
