@@ -106,7 +106,7 @@ bench-full: build redis ## the same with 100 million stored rows
 
 # One by name, as comments cite them: make bench-ledger BENCH=--record; what each
 # shows and how long it takes: bench/README.md
-BENCHMARKS = bench-speed bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query bench-backfill
+BENCHMARKS = bench-speed bench-ingest bench-fairness bench-backpressure bench-recovery bench-ledger bench-coldcheck bench-durability bench-audience bench-campaign bench-slowclients bench-auth bench-query bench-backfill bench-sizes
 .PHONY: $(BENCHMARKS)
 $(BENCHMARKS): build redis
 	go run ./bench $(@:bench-%=%) $(BENCH)

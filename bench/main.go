@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 		}
 	}
 	speed := newSpeed(wrap)
-	root.AddCommand(speed, newIngest(wrap), newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap), newNaivePeer(), newFiberPeer())
+	root.AddCommand(speed, newIngest(wrap), newLedger(wrap), newColdCheck(wrap), newDurability(wrap), newFairness(wrap), newRecovery(wrap), newBackpressure(wrap), newAudience(wrap), newCampaign(wrap), newSlowClients(wrap), newAuth(wrap), newQuery(wrap), newBackfillBench(wrap), newSizes(wrap), newNaivePeer(), newFiberPeer())
 	root.Args = cobra.NoArgs
 	root.Flags().AddFlagSet(speed.Flags())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
