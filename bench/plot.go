@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -182,7 +183,7 @@ func logarithmic(low, high float64) (up func(float64) float64, rules []mark) {
 	up = func(y float64) float64 { return round(panelHeight * (top - math.Log10(y)) / (top - bottom)) }
 	for power := bottom; power <= top; power++ {
 		value := math.Pow(10, power)
-		rules = append(rules, mark{up(value), fmt.Sprintf("%.4g", value)})
+		rules = append(rules, mark{up(value), strconv.FormatFloat(value, 'f', max(0, -int(power)), 64)})
 	}
 	return up, rules
 }
@@ -211,7 +212,7 @@ func sizesPlot(all []sizeCost) plot {
 	whole := func(v float64) string { return fmt.Sprintf("%.0f", v) }
 	return plot{
 		title: "What stored events cost",
-		note:  fmt.Sprintf("%s; `make bench-sizes` at commit %s, %s", machine(), commit(), time.Now().UTC().Format(time.DateOnly)),
+		note:  fmt.Sprintf("%s; make bench-sizes at commit %s, %s", machine(), commit(), time.Now().UTC().Format(time.DateOnly)),
 		axis:  "stored events",
 		panels: []panel{
 			{name: "One more call of 50,000 events", unit: "ms (median, quartiles)", curves: []curve{{x: x, y: of(inMS(0.5)), low: of(inMS(0.25)), high: of(inMS(0.75)), text: whole}}},
