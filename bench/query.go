@@ -152,7 +152,10 @@ func (w *queryWorld) open(ctx context.Context, mark string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(mark, text, 0o600)
+		if err := os.WriteFile(mark, text, 0o600); err != nil {
+			return err
+		}
+		return w.mergeStates(ctx)
 	}
 	if err := schema.Migrate(ctx, w.conn, queryDatabase); err != nil { // it may be of an earlier commit
 		return err
@@ -163,7 +166,13 @@ func (w *queryWorld) open(ctx context.Context, mark string) error {
 			return err
 		}
 	}
-	return nil
+	return w.mergeStates(ctx)
+}
+
+// mergeStates does what a server does within a quarter of an hour.
+func (w *queryWorld) mergeStates(ctx context.Context) error {
+	_, err := w.ours.MergeStates(ctx)
+	return err
 }
 
 // load stores the events, some of them twice, and waits for the merges.
@@ -184,11 +193,7 @@ func (w *queryWorld) load(ctx context.Context) error {
 	if err := d.repeat(ctx, w.conn, repeatedPerMille); err != nil {
 		return err
 	}
-	if err := waitForMerges(ctx, w.conn); err != nil {
-		return err
-	}
-	_, err := w.ours.MergeStates(ctx) // which a server does within a quarter of an hour
-	return err
+	return waitForMerges(ctx, w.conn)
 }
 
 // describe says what lies in the table.
