@@ -31,6 +31,29 @@ func (b breakers) within(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { second(); first() }
 }
 
+// whileUp is a request's context that ends when a store dies as well, from the first wait
+// on: what a breaker wakes is a list under one lock, and of a thousand connections with an event each
+// that lock was what they waited for most. One goroutine uses it.
+type whileUp struct {
+	ctx      context.Context
+	breakers breakers
+	up       context.Context
+	cancel   context.CancelFunc
+}
+
+func (w *whileUp) context() context.Context {
+	if w.up == nil {
+		w.up, w.cancel = w.breakers.within(w.ctx)
+	}
+	return w.up
+}
+
+func (w *whileUp) end() {
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
+
 // wait stops what the breakers have left running; their ctx has ended.
 func (b breakers) wait() {
 	b.store.working.Wait()
@@ -40,15 +63,20 @@ func (b breakers) wait() {
 // await waits for a queued call's end. One that nobody has begun when a breaker
 // opens is taken back: it holds no place in a group any more, and its client
 // need not wait for those before it.
-func (c *Call) await(up context.Context) (Result, error) {
+func (c *Call) await(b breakers) (Result, error) {
+	store, ledger := b.store.state.Load().up, b.ledger.state.Load().up
+	dead := store
 	select {
 	case <-c.done:
-	case <-up.Done():
-		if c.fate.CompareAndSwap(waiting, withdrawn) {
-			return Result{}, context.Cause(up)
-		}
-		<-c.done
+		return c.result, c.err
+	case <-store.Done():
+	case <-ledger.Done():
+		dead = ledger
 	}
+	if c.fate.CompareAndSwap(waiting, withdrawn) {
+		return Result{}, context.Cause(dead)
+	}
+	<-c.done
 	return c.result, c.err
 }
 

@@ -242,22 +242,35 @@ func TestWorkEndsWithTheBreakerOrAfterItsGrace(t *testing.T) {
 
 // A queued call is either begun or taken back, never both.
 func TestAQueuedCallIsBegunOrTakenBack(t *testing.T) {
-	up, open := context.WithCancelCause(t.Context())
-	cause := errors.New("the store died")
-	open(cause)
-	waits := &Call{done: make(chan struct{})}
-	if _, err := waits.await(up); !errors.Is(err, cause) {
-		t.Fatalf("a call that waits got %v", err)
-	}
-	if calls := begin([]*Call{waits}); len(calls) != 0 {
-		t.Fatal("a call was begun that had been taken back")
-	}
-	runs := &Call{done: make(chan struct{})}
-	if calls := begin([]*Call{runs}); len(calls) != 1 {
-		t.Fatal("a call that waits was not begun")
-	}
-	go runs.finish(nil)
-	if _, err := runs.await(up); err != nil {
-		t.Fatalf("a call that was begun got %v", err)
+	for _, dead := range []string{"store", "ledger"} {
+		both := breakers{store: &breaker{}, ledger: &breaker{}}
+		both.store.state.Store(closedState())
+		both.ledger.state.Store(closedState())
+		answered := &Call{done: make(chan struct{})}
+		go answered.finish(nil)
+		if _, err := answered.await(both); err != nil {
+			t.Fatalf("a call that was answered got %v", err)
+		}
+		cause := leadevents.Errorf(leadevents.Unavailable, "the %s died", dead)
+		if dead == "store" {
+			both.store.state.Load().open(cause)
+		} else {
+			both.ledger.state.Load().open(cause)
+		}
+		waits := &Call{done: make(chan struct{})}
+		if _, err := waits.await(both); !errors.Is(err, cause) {
+			t.Fatalf("%s: a call that waits got %v", dead, err)
+		}
+		if calls := begin([]*Call{waits}); len(calls) != 0 {
+			t.Fatal("a call was begun that had been taken back")
+		}
+		runs := &Call{done: make(chan struct{})}
+		if calls := begin([]*Call{runs}); len(calls) != 1 {
+			t.Fatal("a call that waits was not begun")
+		}
+		go runs.finish(nil)
+		if _, err := runs.await(both); err != nil {
+			t.Fatalf("%s: a call that was begun got %v", dead, err)
+		}
 	}
 }

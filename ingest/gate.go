@@ -66,7 +66,7 @@ func isLarge(body *httpserver.Body) bool {
 }
 
 // enter waits until the body may be decompressed and decoded; the caller leaves.
-func (g *gate) enter(ctx context.Context, body *httpserver.Body) (*pass, error) {
+func (g *gate) enter(up func() context.Context, body *httpserver.Body) (*pass, error) {
 	p := &pass{gate: g}
 	size := len(body.Raw())
 	if body.Encoded() {
@@ -75,11 +75,11 @@ func (g *gate) enter(ctx context.Context, body *httpserver.Body) (*pass, error) 
 		}
 		size = MaxBodyBytes
 	}
-	return p, p.settle(ctx, size)
+	return p, p.settle(up, size)
 }
 
 // settle makes the pass one for size bytes, what the body turned out to have.
-func (p *pass) settle(ctx context.Context, size int) error {
+func (p *pass) settle(up func() context.Context, size int) error {
 	want := max(int64(size), worst(size))
 	if size <= smallBody {
 		want = 0
@@ -91,15 +91,19 @@ func (p *pass) settle(ctx context.Context, size int) error {
 	}
 	// Nothing is held while more is waited for: held is 0, or all that a body
 	// can be.
-	if err := p.gate.acquire(ctx, p.gate.bytes, want-p.held, "large bodies"); err != nil {
+	if err := p.gate.acquire(up, p.gate.bytes, want-p.held, "large bodies"); err != nil {
 		return err
 	}
 	p.held = want
 	return nil
 }
 
-func (g *gate) acquire(ctx context.Context, of *semaphore.Weighted, n int64, who string) error {
-	ctx, cancel := context.WithTimeout(ctx, g.wait)
+// acquire asks for its context only where it waits.
+func (g *gate) acquire(up func() context.Context, of *semaphore.Weighted, n int64, who string) error {
+	if of.TryAcquire(n) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(up(), g.wait)
 	defer cancel()
 	if err := of.Acquire(ctx, n); err != nil {
 		if cause := context.Cause(ctx); isFinal(cause) { // a store has died meanwhile
@@ -112,12 +116,12 @@ func (g *gate) acquire(ctx context.Context, of *semaphore.Weighted, n int64, who
 }
 
 // decode waits until a small body may be decoded, which may come to rejects alone.
-func (p *pass) decode(ctx context.Context, size int) error {
+func (p *pass) decode(up func() context.Context, size int) error {
 	want := worst(size)
 	if size > smallBody || want <= fewRejects {
 		return nil
 	}
-	if err := p.gate.acquire(ctx, p.gate.small, want, "calls of very many rows"); err != nil {
+	if err := p.gate.acquire(up, p.gate.small, want, "calls of very many rows"); err != nil {
 		return err
 	}
 	p.small = want
@@ -125,11 +129,11 @@ func (p *pass) decode(ctx context.Context, size int) error {
 }
 
 // room waits until a body of size bytes may be taken apart.
-func (p *pass) room(ctx context.Context, size int) error {
-	if err := p.settle(ctx, size); err != nil {
+func (p *pass) room(up func() context.Context, size int) error {
+	if err := p.settle(up, size); err != nil {
 		return err
 	}
-	return p.decode(ctx, size)
+	return p.decode(up, size)
 }
 
 // decoded gives back what the body did not come to.

@@ -16,7 +16,7 @@ func TestLargeBodiesWaitAndSmallOnesDoNot(t *testing.T) {
 		g := newGate(2, time.Minute)
 		enter := func(size int) (*pass, error) {
 			p := &pass{gate: g}
-			return p, p.settle(t.Context(), size)
+			return p, p.settle(t.Context, size)
 		}
 		var large []*pass
 		for range 3 {
@@ -63,13 +63,13 @@ func TestLargeBodiesWaitAndSmallOnesDoNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.settle(t.Context(), 5<<20); err != nil || p.held != 5<<20 {
+		if err := p.settle(t.Context, 5<<20); err != nil || p.held != 5<<20 {
 			t.Errorf("it holds %d, %v", p.held, err)
 		}
-		if err := p.settle(t.Context(), 1<<20); err != nil || p.held != leadevents.MaxEvents*rejectBytes { // all of it may be rejects
+		if err := p.settle(t.Context, 1<<20); err != nil || p.held != leadevents.MaxEvents*rejectBytes { // all of it may be rejects
 			t.Errorf("it holds %d, %v", p.held, err)
 		}
-		if err := p.settle(t.Context(), 1000); err != nil || p.held != 0 {
+		if err := p.settle(t.Context, 1000); err != nil || p.held != 0 {
 			t.Errorf("it holds %d, %v", p.held, err)
 		}
 		for _, p := range append(large, p) {
@@ -87,7 +87,7 @@ func TestSmallBodiesOfVeryManyRowsWait(t *testing.T) {
 		g := newGate(2, time.Minute)
 		decode := func(size, rejects int) (*pass, error) {
 			p := &pass{gate: g}
-			if err := p.decode(t.Context(), size); err != nil {
+			if err := p.decode(t.Context, size); err != nil {
 				return nil, err
 			}
 			p.decoded(rejects)

@@ -62,21 +62,20 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 		return err
 	}
 	ctx := httpserver.Context(c)
-	up, cancel := ctx, func() {}
+	up := &whileUp{ctx: ctx, breakers: h.ingester.breakers}
 	pass := &pass{gate: h.ingester.gate} // holds nothing yet
 	visit := h.ingester.visit()
 	ofRun := len(c.Request().Header.Peek(leadevents.RunHeader)) > 0
-	defer func() { pass.leave(); visit.leave(); cancel() }()
+	defer func() { pass.leave(); visit.leave(); up.end() }()
 	received, err := h.directory.ReceiveWebhook(c, auth.WebhookRules{
 		Organization: LookupOrganization,
 		Admit: func(body *httpserver.Body) (err error) {
-			up, cancel = h.ingester.breakers.within(ctx) // from now on: the body may have taken long
 			if ofRun && isLarge(body) {
-				if err := visit.enter(up); err != nil {
+				if err := visit.enter(up.context()); err != nil {
 					return err
 				}
 			}
-			pass, err = h.ingester.gate.enter(up, body)
+			pass, err = h.ingester.gate.enter(up.context, body)
 			return err
 		},
 	})
@@ -85,7 +84,7 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	}
 	defer received.Release()
 	plain := received.Plain
-	if err := pass.room(up, len(plain)); err != nil {
+	if err := pass.room(up.context, len(plain)); err != nil {
 		return err
 	}
 	decoder := h.decoders.Get().(*Decoder)
@@ -109,9 +108,9 @@ func (h *Handler) leadEvents(c *fiber.Ctx) error {
 	if h.ingester.historical.holds(call, h.ingester.now()) && !visit.tryEnter() {
 		putBack() // its rows, and the gate, are for who need not wait
 		pass.leave()
-		err := visit.enter(up)
+		err := visit.enter(up.context())
 		if err == nil {
-			err = pass.room(up, len(plain))
+			err = pass.room(up.context, len(plain))
 		}
 		decoder = h.decoders.Get().(*Decoder)
 		if err == nil {

@@ -216,17 +216,17 @@ func (in *Ingester) Submit(ctx context.Context, call *Call) (Result, error) {
 func (in *Ingester) submit(call *Call) (Result, error) {
 	call.done = make(chan struct{})
 	call.size()
-	up, cancel := in.breakers.within(context.Background())
-	defer cancel()
 	switch {
 	case call.DryRun || call.rows > in.cfg.SmallRows:
+		up, cancel := in.breakers.within(context.Background())
+		defer cancel()
 		if err := in.alone(up, call); err != nil {
 			return Result{}, err
 		}
 	case call.once() && !in.once.put(call), !call.once() && !in.small.put(call):
 		return Result{}, in.full("ingest.queue", in.cfg.Queue)
 	}
-	return call.await(up)
+	return call.await(in.breakers)
 }
 
 // alone runs a big call, or one that stores nothing, as a group of its own.
