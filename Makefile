@@ -13,7 +13,7 @@ LISTEN ?= 127.0.0.1:8080
 # them together; with -race its tests alone take ten minutes: `make race`.
 RACE = ./ingest/... ./auth/... ./query/... ./internal/... ./journal/... ./retention/... ./reconcile/...
 # One package may take this long; the whole-program tests start real stores.
-TIMEOUT  ?= 12m
+TIMEOUT  ?= 20m
 FUZZTIME ?= 1m
 FUZZ     ?=
 # Arguments of the benchmarks: make bench BENCH='ingest --record'
@@ -58,14 +58,19 @@ redis:
 valgrind:
 	$(call debian,valgrind,valgrind,Valgrind 3.19 or newer)
 
-# One test runner over two runs of go test, so that one summary closes both.
+# One test runner over two runs of go test, so that one summary closes both. They run
+# beside each other: one after the other, the last packages of each left a core to wait for the
+# clocks of tests. What one prints is kept until the other has ended, for lines of two may not mix.
 .PHONY: test
 test: build redis valgrind ## all tests, from a fresh machine; a summary closes it
 	@export TMPDIR=$$(.ci/tmpdir); go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
 		failed=0; \
 		all=$$(go list ./...); raced=$$(go list $(RACE)); \
-		go test -json -race -timeout $(TIMEOUT) $$raced || failed=1; \
-		go test -json -timeout $(TIMEOUT) $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) || failed=1; \
+		kept=$$(mktemp); trap "rm -f $$kept" EXIT; \
+		go test -p 1 -json -timeout $(TIMEOUT) $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) >"$$kept" & \
+		go test -p 2 -json -race -timeout $(TIMEOUT) $$raced || failed=1; \
+		wait $$! || failed=1; \
+		cat "$$kept"; \
 		exit $$failed'
 
 .PHONY: race

@@ -55,7 +55,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	// and known at most a tenth later.
 	for began := time.Now(); !ok(); time.Sleep(min(max(time.Since(began)/10, 5*time.Millisecond), 100*time.Millisecond)) {
 		if time.Since(began) > time.Minute {
-			t.Fatalf("%s: not within a minute", what)
+			t.Fatalf("%s: not within three minutes", what)
 		}
 	}
 }
