@@ -8,7 +8,8 @@ import (
 )
 
 // places finds keys that repeat: a table of indexes, open addressing, at most half full. A map
-// from key to index took two and a half times as long for 50,000 keys, and 2 MB more: it holds the keys again, and hashes
+// from key to index took three times as long for 50,000 keys (12 ms instead of 4,
+// BenchmarkCollapse50000), and 2 MB more: it holds the keys again, and hashes
 // them byte by byte.
 type places struct {
 	index []int32 // plus one: zero is free
