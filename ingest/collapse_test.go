@@ -74,10 +74,11 @@ func TestPlacesThatCollideAreTold(t *testing.T) {
 	p := newPlaces(100)
 	for round := range 2 {
 		for n := range int32(100) {
-			k, known := p.find(42, func(k int32) bool { return k == n }, n)
-			if k != n || known != (round == 1) {
-				t.Fatalf("round %d: %d is found as %d, known %v", round, n, k, known)
+			place := p.of(42, func(k int32) bool { return k == n })
+			if known := *place != 0; known != (round == 1) || known && *place != n+1 {
+				t.Fatalf("round %d: %d is found as %d, known %v", round, n, *place-1, known)
 			}
+			*place = n + 1
 		}
 	}
 }

@@ -99,15 +99,10 @@ func (g *group) conflicts(ctx context.Context, inserted func(k int) bool) {
 
 // differ asks which keys of a family are stored with other metadata, and with which.
 func (g *group) differ(ctx context.Context, f family, keys []int32, hashes []uint64) (map[int32]uint64, error) {
-	type place struct {
-		phone      leadevents.Phone
-		occurredAt leadevents.Millis
-	}
-	phones, times, sums := make([]uint64, len(keys)), make([]int64, len(keys)), make([]uint64, len(keys))
-	where := make(map[place]int32, len(keys))
+	phones, times, where := g.question(keys)
+	sums := make([]uint64, len(keys))
 	for i, k := range keys {
-		phones[i], times[i], sums[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt), hashes[k]
-		where[place{g.keys[k].Phone, g.keys[k].OccurredAt}] = k
+		sums[i] = hashes[k]
 	}
 	found, err := g.in.store.FindDiffering(ctx, f.org, f.eventType, phones, times, sums)
 	if err != nil {
@@ -115,7 +110,7 @@ func (g *group) differ(ctx context.Context, f family, keys []int32, hashes []uin
 	}
 	differ := make(map[int32]uint64, len(found))
 	for _, row := range found {
-		if k, ok := where[place{row.Phone, row.OccurredAt}]; ok {
+		if k, ok := where(row.Phone, row.OccurredAt); ok {
 			differ[k] = row.Hash
 		}
 	}

@@ -130,12 +130,14 @@ func (g *group) collapse() {
 		}
 		rows := make([]int32, len(call.Events))
 		for r, event := range call.Events {
-			k, known := seen.find(hashOf(event.Phone, event.OccurredAt, id), func(k int32) bool {
-				key := &g.keys[k]
-				return key.Phone == event.Phone && key.OccurredAt == event.OccurredAt && of[k] == id
-			}, int32(len(g.keys)))
+			place := seen.of(hashOf(event.Phone, event.OccurredAt, id), func(k int32) bool {
+				return of[k] == id && g.isOf(k, event.Phone, event.OccurredAt)
+			})
+			k := *place - 1
 			switch {
-			case !known:
+			case k < 0:
+				k = int32(len(g.keys))
+				*place = k + 1
 				g.keys = append(g.keys, leadevents.Key{Org: call.Org, EventType: call.EventType, Phone: event.Phone, OccurredAt: event.OccurredAt})
 				g.tokens = append(g.tokens, call.id)
 				g.events = append(g.events, event)
@@ -229,25 +231,39 @@ type storedRow struct {
 	key int32
 }
 
-// find reads the rows of some keys, all of one family.
-func (g *group) find(ctx context.Context, f family, keys []int32) ([]storedRow, error) {
-	type place struct {
-		phone      leadevents.Phone
-		occurredAt leadevents.Millis
+// isOf says whether a key is of a phone and a moment.
+func (g *group) isOf(k int32, phone leadevents.Phone, at leadevents.Millis) bool {
+	return g.keys[k].Phone == phone && g.keys[k].OccurredAt == at
+}
+
+// question is some keys of one family as the store is asked for them. where finds a key by what
+// the store answers; false for one that was not asked for.
+func (g *group) question(keys []int32) (phones []uint64, times []int64, where func(leadevents.Phone, leadevents.Millis) (k int32, ok bool)) {
+	phones, times = make([]uint64, len(keys)), make([]int64, len(keys))
+	asked := newPlaces(len(keys))
+	place := func(phone leadevents.Phone, at leadevents.Millis) *int32 {
+		return asked.of(hashOf(phone, at, 0), func(k int32) bool { return g.isOf(k, phone, at) })
 	}
-	phones, times := make([]uint64, len(keys)), make([]int64, len(keys))
-	where := make(map[place]int32, len(keys))
 	for i, k := range keys {
 		phones[i], times[i] = uint64(g.keys[k].Phone), int64(g.keys[k].OccurredAt)
-		where[place{g.keys[k].Phone, g.keys[k].OccurredAt}] = k
+		*place(g.keys[k].Phone, g.keys[k].OccurredAt) = k + 1
 	}
+	return phones, times, func(phone leadevents.Phone, at leadevents.Millis) (int32, bool) {
+		k := *place(phone, at) - 1
+		return k, k >= 0
+	}
+}
+
+// find reads the rows of some keys, all of one family.
+func (g *group) find(ctx context.Context, f family, keys []int32) ([]storedRow, error) {
+	phones, times, where := g.question(keys)
 	found, err := g.in.store.FindKeys(ctx, f.org, f.eventType, phones, times)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]storedRow, 0, len(found))
 	for _, row := range found {
-		if k, ok := where[place{row.Phone, row.OccurredAt}]; ok {
+		if k, ok := where(row.Phone, row.OccurredAt); ok {
 			rows = append(rows, storedRow{row, k})
 		}
 	}

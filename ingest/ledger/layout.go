@@ -27,7 +27,7 @@ const fieldBytes = 12
 //
 // History is another matter: its keys stay for the short horizon whatever their slot, and a
 // call of 50,000 over ten years and ten types met 50,000 buckets. So what occurred
-// before the horizon when the era began (old) has the widest slots, in one part: a tenth of
+// before the horizon when the era began (old) has the widest slots, in one part: a quarter of
 // the buckets.
 //
 // The price: expiry is per bucket. A key may stay a slot longer than it must, and
@@ -49,18 +49,32 @@ func LongestSlot(width uint) time.Duration {
 	return time.Duration(1<<max(width, oldWidth)) * time.Millisecond
 }
 
-// place is where the keys of a moment lie: the slot, its width, and whether it is an old one's.
-func (l layout) place(at leadevents.Millis) (slot uint64, width uint, old bool) {
-	if at < l.old {
-		return uint64(at) >> oldWidth, oldWidth, true
-	}
-	return uint64(at) >> l.width, l.width, false
+// slot is where the keys of a moment lie. An old one has all phones in one part.
+type slot struct {
+	number uint64
+	width  uint
+	old    bool
 }
 
-// expiry is until when the live keys of a bucket must stay: all of an old one occurred before old.
-func (l layout) expiry(slot uint64, width uint, old bool) leadevents.Millis {
-	end := leadevents.Millis((slot + 1) << width)
-	if old {
+func (l layout) slotOf(at leadevents.Millis) slot {
+	if at < l.old {
+		return slot{uint64(at) >> oldWidth, oldWidth, true}
+	}
+	return slot{uint64(at) >> l.width, l.width, false}
+}
+
+// part is the share of phones within a slot that a phone is of.
+func (l layout) part(s slot, phone leadevents.Phone) uint64 {
+	if s.old {
+		return 0
+	}
+	return l.sub(phone)
+}
+
+// expiry is until when the live keys of a slot must stay: all of an old one occurred before old.
+func (l layout) expiry(s slot) leadevents.Millis {
+	end := leadevents.Millis((s.number + 1) << s.width)
+	if s.old {
 		end = min(end, l.old)
 	}
 	return end + l.horizon
@@ -121,13 +135,11 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 			}
 			last, lastID = f, id
 		}
-		slot, _, old := l.place(keys[i].OccurredAt)
+		s := l.slotOf(keys[i].OccurredAt)
 		// 2^42 ms is the year 2109: a slot needs 42-10 bits at most, a sub-bucket 12.
-		codes[i] = lastID<<44 | slot<<12
-		if old {
+		codes[i] = lastID<<44 | s.number<<12 | l.part(s, keys[i].Phone)
+		if s.old {
 			codes[i] |= 1 << 63
-		} else {
-			codes[i] |= l.sub(keys[i].Phone)
 		}
 		n, ok := ordinals[codes[i]]
 		if !ok {
@@ -145,9 +157,8 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 	for n, count := range counts {
 		starts[n] = total
 		first := &keys[firsts[n]]
-		slot, width, old := l.place(first.OccurredAt)
-		name := l.name(first, slot, old)
-		expiry := l.expiry(slot, width, old)
+		s := l.slotOf(first.OccurredAt)
+		name, expiry := l.name(first, s), l.expiry(s)
 		for from := total; from < total+count; from += most {
 			p.buckets = append(p.buckets, bucket{name: name, start: from, end: min(from+most, total+count), expiry: expiry})
 		}
@@ -166,8 +177,7 @@ func (l layout) plan(keys []leadevents.Key, most int) *plan {
 
 func (l layout) putField(b []byte, key *leadevents.Key) {
 	binary.BigEndian.PutUint64(b, uint64(key.Phone))
-	_, width, _ := l.place(key.OccurredAt)
-	binary.BigEndian.PutUint32(b[8:], uint32(uint64(key.OccurredAt)&(1<<width-1)))
+	binary.BigEndian.PutUint32(b[8:], uint32(uint64(key.OccurredAt)&(1<<l.slotOf(key.OccurredAt).width-1)))
 }
 
 // sub spreads phones over the buckets of a slot (the finalizer of SplitMix64:
@@ -185,21 +195,18 @@ func (l layout) sub(phone leadevents.Phone) uint64 {
 // name is readable, for whoever looks into Redis: prefix k era : organization :
 // slot : sub-bucket : event type; an old slot has a dash before it, and one sub-bucket. The event type stands last, so whatever
 // characters it has cannot make two names one.
-func (l layout) name(key *leadevents.Key, slot uint64, old bool) string {
+func (l layout) name(key *leadevents.Key, s slot) string {
 	b := make([]byte, 0, len(l.prefix)+len(key.EventType)+24)
 	b = append(b, l.prefix...)
 	b = append(b, ':')
 	b = strconv.AppendUint(b, uint64(key.Org), 36)
 	b = append(b, ':')
-	sub := uint64(0)
-	if old {
+	if s.old {
 		b = append(b, oldSlot...)
-	} else {
-		sub = l.sub(key.Phone)
 	}
-	b = strconv.AppendUint(b, slot, 36)
+	b = strconv.AppendUint(b, s.number, 36)
 	b = append(b, ':')
-	b = strconv.AppendUint(b, sub, 36)
+	b = strconv.AppendUint(b, l.part(s, key.Phone), 36)
 	b = append(b, ':')
 	return string(append(b, key.EventType...))
 }
