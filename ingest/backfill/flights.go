@@ -126,7 +126,7 @@ func (f *flights) queueUp(stop context.Context, s *span) (*flight, error) {
 	fl.read, _ = f.source.Progress()
 	bytes := s.bytes
 	for _, b := range s.batches {
-		bytes += b.bytes
+		bytes += len(b.body)
 	}
 	for {
 		f.mu.Lock()
@@ -176,7 +176,7 @@ func (f *flights) call(stop context.Context, number int, fl *flight, b *batch) e
 // release gives the memory of a batch back that has ended.
 func (f *flights) release(b *batch) {
 	f.mu.Lock()
-	f.bytes -= b.bytes
+	f.bytes -= len(b.body)
 	f.makeRoom()
 	f.mu.Unlock()
 	f.spare.put(b)

@@ -29,7 +29,7 @@ func (r *Runner) Progress() Progress {
 	}
 	_, p.Size = f.source.Progress()
 	p.Read = f.passed
-	// A span is 250,000 rows: without its part that is answered a bar would stand still for seconds.
+	// A span is 200,000 rows: without its part that is answered a bar would stand still for seconds.
 	for i, fl := range f.queue {
 		before := f.passed
 		if i > 0 {

@@ -35,7 +35,6 @@ type batch struct {
 	packed    []byte // the body as it is sent, if it is compressed
 	rows      []rowRef
 	hints     map[int]string // by the row's index; rare
-	bytes     int            // of the body, while it is held
 }
 
 // rowRef is where a row of a batch stands: its event ends at body[event], and it is row raw of
@@ -136,7 +135,6 @@ func (c *cutter) close(s *span, ended string) {
 				from++
 			}
 			b.body = append(b.body, eventsClose...)
-			b.bytes = len(b.body)
 		}
 	}
 }

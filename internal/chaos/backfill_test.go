@@ -21,7 +21,7 @@ import (
 
 const (
 	backfillRows  = 300_000
-	backfillTypes = 40 // so that 250,000 rows, which are sent together, are 40 calls: a fault hits some of many
+	backfillTypes = 40 // so that 200,000 rows, which are sent together, are 40 calls: a fault hits some of many
 	earlierRows   = 15_000
 	// attemptLimit is how long an attempt at a run may take: longer than all that it may wait for.
 	attemptLimit = 4 * time.Minute
