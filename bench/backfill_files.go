@@ -96,16 +96,7 @@ func (w *backfillWorld) clickHouse(ctx context.Context, sql string, body io.Read
 	if encoding != "" {
 		request.Header.Set("Content-Encoding", encoding)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("ask ClickHouse over HTTP: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-		return fmt.Errorf("ClickHouse answered %d: %s", response.StatusCode, text)
-	}
-	return read(response.Body)
+	return exchange(http.DefaultClient, request, "ask ClickHouse over HTTP", read)
 }
 
 // loadBare has ClickHouse load a file by itself, into empty tables of the same definition with

@@ -182,17 +182,10 @@ func (p *postgres) copyFrom(ctx context.Context, table string, e clickHouseHTTP,
 		return err
 	}
 	request.SetBasicAuth(e.user, e.password)
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("read the rows for PostgreSQL: %w", err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
-		return fmt.Errorf("read the rows for PostgreSQL: %s", text)
-	}
-	_, err = p.psql(ctx, answer.Body, "-c", "COPY "+table+" FROM STDIN")
-	return err
+	return exchange(http.DefaultClient, request, "read the rows for PostgreSQL", func(rows io.Reader) error {
+		_, err := p.psql(ctx, rows, "-c", "COPY "+table+" FROM STDIN")
+		return err
+	})
 }
 
 // clickHouseHTTP is where ClickHouse answers over HTTP.

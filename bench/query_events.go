@@ -197,19 +197,14 @@ func (b eventsBench) export(format string) func(context.Context) (int64, error) 
 }
 
 // floor reads what ClickHouse writes.
-func (b eventsBench) floor(ctx context.Context, sql string) (int64, error) {
+func (b eventsBench) floor(ctx context.Context, sql string) (size int64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.clickHouse.String(), bytes.NewReader([]byte(sql)))
 	if err != nil {
 		return 0, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, fmt.Errorf("ask ClickHouse over HTTP: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-		return 0, fmt.Errorf("ClickHouse answered %d: %s", response.StatusCode, text)
-	}
-	return io.Copy(io.Discard, response.Body)
+	err = exchange(http.DefaultClient, request, "ask ClickHouse over HTTP", func(body io.Reader) error {
+		size, err = io.Copy(io.Discard, body)
+		return err
+	})
+	return size, err
 }

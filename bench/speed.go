@@ -212,23 +212,11 @@ const settleLimit = 10 * time.Minute
 func (w *speedWorld) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	for quiet := 0; quiet < 4; quiet++ {
-		var merges uint64
-		if err := w.conn.QueryRow(ctx, "SELECT count() FROM system.merges").Scan(&merges); err != nil {
-			return fmt.Errorf("wait for merges: %w", err)
+	return untilQuiet(ctx, 4, 50*time.Millisecond, func() (bool, error) {
+		if busy, err := merging(ctx, w.conn); busy || err != nil {
+			return busy, err
 		}
 		rewriting, err := w.redis.info("persistence", "aof_rewrite_in_progress")
-		if err != nil {
-			return err
-		}
-		if merges > 0 || rewriting != "0" {
-			quiet = -1
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait until the stores have settled: %w", ctx.Err())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return nil
+		return rewriting != "0", err
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
@@ -91,14 +90,5 @@ func insertOverHTTP(ctx context.Context, client *http.Client, to url.URL, sql, t
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return fmt.Errorf("insert over ClickHouse's HTTP: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-		return fmt.Errorf("insert over ClickHouse's HTTP: it answered %d: %s", response.StatusCode, text)
-	}
-	return drained(response.Body)
+	return exchange(client, request, "insert over ClickHouse's HTTP", drained)
 }

@@ -136,29 +136,22 @@ func (w *speedWorld) profileUnder(ctx context.Context, from, load string, send f
 }
 
 // download writes what a URL answers into a file.
-func download(ctx context.Context, from, to string) (err error) {
+func download(ctx context.Context, from, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, profileSeconds*time.Second+time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", from, err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-		return fmt.Errorf("read %s: %d: %s", from, response.StatusCode, text)
-	}
-	f, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.Copy(f, response.Body); err != nil {
-		return fmt.Errorf("write %s: %w", to, err)
-	}
-	return nil
+	return exchange(http.DefaultClient, request, "read "+from, func(body io.Reader) (err error) {
+		f, err := os.Create(to)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if _, err := io.Copy(f, body); err != nil {
+			return fmt.Errorf("write %s: %w", to, err)
+		}
+		return nil
+	})
 }

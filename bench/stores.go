@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -116,18 +118,31 @@ func createDatabase(ctx context.Context, conn driver.Conn, name string) error {
 
 // waitForMerges waits until nothing has been merging for a second.
 func waitForMerges(ctx context.Context, conn driver.Conn) error {
-	for quiet := 0; quiet < 5; quiet++ {
-		var merges uint64
-		if err := conn.QueryRow(ctx, "SELECT count() FROM system.merges").Scan(&merges); err != nil {
-			return fmt.Errorf("wait for merges: %w", err)
+	return untilQuiet(ctx, 5, 200*time.Millisecond, func() (bool, error) { return merging(ctx, conn) })
+}
+
+func merging(ctx context.Context, conn driver.Conn) (bool, error) {
+	var merges uint64
+	if err := conn.QueryRow(ctx, "SELECT count() FROM system.merges").Scan(&merges); err != nil {
+		return false, fmt.Errorf("wait for merges: %w", err)
+	}
+	return merges > 0, nil
+}
+
+// untilQuiet waits until so many looks in a row have found nothing busy.
+func untilQuiet(ctx context.Context, looks int, pause time.Duration, busy func() (bool, error)) error {
+	for quiet := 0; quiet < looks; quiet++ {
+		found, err := busy()
+		if err != nil {
+			return err
 		}
-		if merges > 0 {
+		if found {
 			quiet = -1
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+			return fmt.Errorf("wait until the stores have settled: %w", ctx.Err())
+		case <-time.After(pause):
 		}
 	}
 	return nil
@@ -140,4 +155,19 @@ func noteClickHouse(ctx context.Context, r *report, conn driver.Conn) error {
 	}
 	r.version("ClickHouse " + version)
 	return nil
+}
+
+// exchange sends a request to a store, or to what a server has beside its API, and reads the
+// body of a 200; what begins the errors.
+func exchange(client *http.Client, request *http.Request, what string, read func(io.Reader) error) error {
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
+		return fmt.Errorf("%s: it answered %d: %s", what, response.StatusCode, text)
+	}
+	return read(response.Body)
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -130,27 +129,13 @@ func TestATakenAddressOfProfilesIsAnError(t *testing.T) {
 }
 
 func TestDevServesProfiles(t *testing.T) {
-	s, log, out := configs.Defaults(), &logOf{}, &logOf{}
-	s.Listen, s.Pprof.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		done <- Dev(ctx, s, DevOptions{DataDir: filepath.Join(t.TempDir(), "data"), Out: out, Log: slog.New(slog.NewJSONHandler(log, nil))})
-	}()
-	eventually(t, "dev is ready", func() bool {
-		select {
-		case err := <-done:
-			t.Fatalf("dev ended: %v", err)
-		default:
-		}
-		return strings.Contains(out.String(), "Ctrl-C")
-	})
+	s, log := configs.Defaults(), &logOf{}
+	s.Pprof.Listen = "127.0.0.1:0"
+	_, stop := startDevWith(t, s, filepath.Join(t.TempDir(), "data"), slog.New(slog.NewJSONHandler(log, nil)))
 	if status, text := get(t, profilesAt(t, log)+"allocs"); status != http.StatusOK || !strings.HasPrefix(text, gzipHead) {
 		t.Errorf("allocs: %d, %d bytes", status, len(text))
 	}
-	cancel()
-	if err := <-done; err != nil {
+	if err := stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
 }

@@ -201,11 +201,16 @@ func TestATakenPortIsAnErrorThatStopsEverything(t *testing.T) {
 // startDev runs dev on dir until stop, and reads its dev.json.
 func startDev(t *testing.T, dir string) (devFile, string, func() error) {
 	t.Helper()
-	s := configs.Defaults()
+	greeting, stop := startDevWith(t, configs.Defaults(), dir, quiet())
+	return readDevFile(t, dir), greeting, stop
+}
+
+func startDevWith(t *testing.T, s configs.Settings, dir string, log *slog.Logger) (greeting string, stop func() error) {
+	t.Helper()
 	s.Listen = "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(t.Context())
 	out, done := &logOf{}, make(chan error, 1)
-	go func() { done <- Dev(ctx, s, DevOptions{DataDir: dir, Out: out, Log: quiet()}) }()
+	go func() { done <- Dev(ctx, s, DevOptions{DataDir: dir, Out: out, Log: log}) }()
 	eventually(t, "dev is ready", func() bool {
 		select {
 		case err := <-done:
@@ -214,7 +219,7 @@ func startDev(t *testing.T, dir string) (devFile, string, func() error) {
 		}
 		return strings.Contains(out.String(), "Ctrl-C")
 	})
-	return readDevFile(t, dir), out.String(), func() error { cancel(); return <-done }
+	return out.String(), func() error { cancel(); return <-done }
 }
 
 func readDevFile(t *testing.T, dir string) (f devFile) {
