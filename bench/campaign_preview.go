@@ -42,7 +42,7 @@ func (r *report) atLeast(what string, reached, goal float64) {
 	if reached < goal {
 		verdict = "NOT reached"
 	}
-	r.linef("Goal: %s, at least %.0f ×, %s: %.1f ×.", what, goal, verdict, reached)
+	r.linef("Goal: %s, at least %v ×, %s: %.2f ×.", what, goal, verdict, reached)
 }
 
 func (r *report) atMost(what string, reached, goal float64) {
