@@ -85,6 +85,7 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 		go func() { ended <- cmd.Wait() }()
 		d.eventually("rows are stored", func() bool { return stored() >= at })
 		if i == 1 {
+			_ = cmd.Process.Signal(syscall.SIGINT) // and again, as timeout(1) does
 			_ = cmd.Process.Signal(syscall.SIGINT)
 			if err := <-ended; cmd.ProcessState.ExitCode() != exitFailed {
 				t.Logf("it had ended before it was stopped: %v %s", err, problems.String())

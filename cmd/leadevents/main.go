@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"leadevents/audit"
 	"leadevents/clickhouse/embedded"
@@ -19,13 +20,21 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
+// sameSignal is how long after a signal another one is the same: timeout(1), npm and others signal
+// the process that they started and then its group, so that it arrives twice.
+const sameSignal = time.Second
+
+// afterTheFirst gives signals their default meaning again, by restore, a moment after the first
+// of them has ended ctx, and with it everything in order: a later one ends us at once.
+func afterTheFirst(ctx context.Context, restore func()) {
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, restore) })
+}
+
 // run is main without the exit, so that tests can call it.
 func run(args []string) int {
-	// The first signal ends ctx, and with it everything in order. Then the
-	// signals have their default meaning again: a second one ends us at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	afterTheFirst(ctx, stop)
 
 	ctx = audit.WithActor(ctx, shellUser()) // what dev makes by itself, too
 
