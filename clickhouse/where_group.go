@@ -16,13 +16,13 @@ import (
 //
 // What was extracted stands in the conditions, which are not lazy, so that it is extracted
 // once; with all of it in the branch of one if it was done for each place where it stands,
-// at three times the cost.
+// at three times the cost. The repaired form stands once, as the argument of a lambda: where it stood
+// nine times, the server's analyzer took 300 ms for a breakdown of however few rows.
 func (w *where) raw(column, path string) string {
 	v := w.value(audience.Condition{Path: path, Op: audience.Exists})
 	sent := fmt.Sprintf("if(%s, %s, '')", v.mayHold(column), v.extract("JSONExtractRaw", column))
-	repaired := fmt.Sprintf(repairedJSON, column)
-	return fmt.Sprintf("if(%s = '' AND %s AND NOT isValidJSON(%[3]s) AND isValidUTF8(%[3]s), %[4]s, %[5]s)",
-		sent, v.mayHold(column), column, v.written(v.extract("JSONExtractRaw", repaired), repaired), v.written(sent, column))
+	return fmt.Sprintf("if(%s = '' AND %s AND NOT isValidJSON(%[3]s) AND isValidUTF8(%[3]s), arrayMap(repaired -> %[4]s, [%[5]s])[1], %[6]s)",
+		sent, v.mayHold(column), column, v.written(v.extract("JSONExtractRaw", "repaired"), "repaired"), fmt.Sprintf(repairedJSON, column), v.written(sent, column))
 }
 
 // written is a value that the engine wrote, but for floats from 2^53 on, whose digits it

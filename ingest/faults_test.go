@@ -35,7 +35,7 @@ func newWorld(t *testing.T, configure ...func(*stores)) *world {
 	t.Parallel() // most of it is waiting
 	w := &world{t: t, redis: storetest.OwnRedis(t)}
 	w.stores = &stores{redis: w.redis.Store()}
-	w.ledger.HeartbeatEvery = 50 * time.Millisecond
+	w.ledger.HeartbeatEvery = 200 * time.Millisecond
 	w.ledger.Timeout = 2 * time.Second
 	for _, change := range configure {
 		change(w.stores)

@@ -82,7 +82,7 @@ func (w *undoWorld) undos(grace time.Duration, between func(journal.UndoStore) j
 		store = between(store)
 	}
 	u = journal.NewUndos(journal.Config{
-		Grace: grace, Poll: 50 * time.Millisecond, Settle: 2 * time.Second,
+		Grace: grace, Poll: 200 * time.Millisecond, Settle: 2 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(storetest.Output("the log of undos"), nil)),
 	}, store, w.l, alone{})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -89,7 +89,7 @@ func (w *world) ledgerOn(archive ledger.Archive) *ledger.Ledger {
 	w.t.Helper()
 	l, err := ledger.New(ledger.Config{
 		Addr: w.redis.Addr, Password: w.redis.Password, Prefix: w.redis.Prefix,
-		HeartbeatEvery: 50 * time.Millisecond,
+		HeartbeatEvery: 200 * time.Millisecond,
 	}, archive)
 	if err != nil {
 		w.t.Fatal(err)
@@ -114,7 +114,7 @@ func (w *world) start(l journal.Ledger, locks journal.Locks, grace time.Duration
 	}
 	p := &process{Erased: journal.NewErased(snapshot.Config{}, store, w.keys)}
 	p.Leads = journal.New(journal.Config{
-		Grace: grace, Poll: 50 * time.Millisecond,
+		Grace: grace, Poll: 200 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(storetest.Output("the log of erasures"), nil)),
 	}, store, l, locks, w.keys, p.Erased)
 	ctx, cancel := context.WithCancel(context.Background())

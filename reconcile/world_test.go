@@ -42,7 +42,7 @@ func newWorld(t *testing.T, cfg reconcile.Config) *world {
 	if err := schema.Migrate(t.Context(), db.Conn(), ch.Database); err != nil {
 		t.Fatal(err)
 	}
-	of := ledger.Config{Addr: rd.Addr, Password: rd.Password, Prefix: rd.Prefix, HeartbeatEvery: 50 * time.Millisecond}
+	of := ledger.Config{Addr: rd.Addr, Password: rd.Password, Prefix: rd.Prefix, HeartbeatEvery: 200 * time.Millisecond}
 	l, err := ledger.New(of, db)
 	if err != nil {
 		t.Fatal(err)

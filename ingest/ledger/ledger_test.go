@@ -40,7 +40,7 @@ func open(t *testing.T, change ...func(*ledger.Config)) *fixture {
 	}
 	f := &fixture{t: t, db: db, redis: redis.NewClient(&redis.Options{Addr: store.Addr, Password: store.Password, Protocol: 2})}
 	t.Cleanup(func() { _ = f.redis.Close() })
-	f.cfg = ledger.Config{Addr: store.Addr, Password: store.Password, Prefix: store.Prefix, HeartbeatEvery: 50 * time.Millisecond}
+	f.cfg = ledger.Config{Addr: store.Addr, Password: store.Password, Prefix: store.Prefix, HeartbeatEvery: 200 * time.Millisecond}
 	for _, c := range change {
 		c(&f.cfg)
 	}
