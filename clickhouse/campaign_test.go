@@ -69,8 +69,8 @@ func describe(e audience.Evaluation) string {
 func TestCampaignsEqualMatchOverRandomAudiences(t *testing.T) {
 	w := newCampaignWorld(t)
 	kept, dropped := 0, 0
-	for round := range 24 {
-		if round == 12 { // from here on every row stands once
+	for round := range 16 {
+		if round == 8 { // from here on every row stands once
 			for _, table := range []string{"lead_events", "lead_states"} {
 				w.exec("SYSTEM START MERGES " + table)
 				w.exec("OPTIMIZE TABLE " + table + " FINAL")

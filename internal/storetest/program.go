@@ -27,7 +27,7 @@ func Programs(t testing.TB) string {
 			if programs.err != nil {
 				return
 			}
-			out, err := exec.Command("go", "build", "-o", filepath.Join(programs.dir, name), "leadevents/cmd/"+name).CombinedOutput()
+			out, err := exec.Command("go", "build", "-ldflags=-s", "-o", filepath.Join(programs.dir, name), "leadevents/cmd/"+name).CombinedOutput()
 			if err != nil {
 				programs.err = fmt.Errorf("go build %s: %w\n%s", name, err, out)
 			}
