@@ -137,7 +137,7 @@ func (db *DB) deleteOwned(ctx context.Context, table, column string, dead []owne
 		orgs, ids = append(orgs, l.org), append(ids, l.id)
 	}
 	p := clickhouse.Parameters{"organizations": parameterNumbers(orgs), "ids": parameterNumbers(ids)}
-	err = db.conn.Exec(params(ctx, p), `ALTER TABLE `+table+` DELETE WHERE (organization_id, `+column+`) IN
+	err = db.silently(params(ctx, p), `ALTER TABLE `+table+` DELETE WHERE (organization_id, `+column+`) IN
 		arrayZip({organizations:Array(UInt64)}, {ids:Array(UInt64)}) SETTINGS mutations_sync = 1`)
 	if err != nil {
 		return 0, unavailable(fmt.Errorf("delete what %d of %s left: %w", len(dead), table, err))

@@ -108,7 +108,7 @@ func (v *evaluation) dropErasing(ctx context.Context) error {
 		return err
 	}
 	for _, table := range []string{"send_evidence", "send_leads"} {
-		err := v.db.conn.Exec(params(ctx, ofRun(v.org, v.run)), "DELETE FROM "+table+" WHERE "+ofOrganization+" AND run = {run:UInt64} AND phone IN (SELECT phone FROM journal WHERE "+ofOrganization+" AND phone != 0)")
+		err := v.db.silently(params(ctx, ofRun(v.org, v.run)), "DELETE FROM "+table+" WHERE "+ofOrganization+" AND run = {run:UInt64} AND phone IN (SELECT phone FROM journal WHERE "+ofOrganization+" AND phone != 0)")
 		if err != nil {
 			return unavailable(fmt.Errorf("leave leads out that are being erased: %w", err))
 		}

@@ -140,7 +140,7 @@ func (v *evaluation) freezeStill(ctx context.Context) error {
 		if err != nil || !again {
 			return err
 		}
-		err = v.db.conn.Exec(params(ctx, ofRun(v.org, v.run)), fmt.Sprintf("DELETE FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d", ofOrganization, frozenAudience))
+		err = v.db.silently(params(ctx, ofRun(v.org, v.run)), fmt.Sprintf("DELETE FROM send_evidence WHERE %s AND run = {run:UInt64} AND filter = %d", ofOrganization, frozenAudience))
 		if err != nil {
 			return unavailable(err)
 		}

@@ -110,7 +110,7 @@ func (db *DB) metadata(ctx context.Context, org leadevents.OrgID, phone leadeven
 // ended; one that stored nothing is no error.
 func (db *DB) DropRun(ctx context.Context, org leadevents.OrgID, run uint64) error {
 	for _, table := range []string{"send_leads", "send_evidence"} {
-		err := db.conn.Exec(params(ctx, ofRun(org, run)), "DELETE FROM "+table+" WHERE organization_id = {organization:UInt64} AND run = {run:UInt64}")
+		err := db.silently(params(ctx, ofRun(org, run)), "DELETE FROM "+table+" WHERE organization_id = {organization:UInt64} AND run = {run:UInt64}")
 		if err != nil {
 			return unavailable(fmt.Errorf("remove run %d from %s: %w", run, table, err))
 		}

@@ -181,6 +181,19 @@ func (db *DB) Database() string { return db.database }
 // server is the one that was examined.
 func (db *DB) Generation() uint64 { return db.dials.Load() }
 
+// silentLimit is how long a statement of [DB.silently] may take before it is no longer waited for;
+// ClickHouse goes on with it.
+const silentLimit = 15 * time.Minute
+
+// silently runs a statement at which the server says nothing until it has ended, however large the
+// table: a mutation or a merge. Given up at the silence that ends other answers ([Config.ReadTimeout])
+// it would be asked for again while it runs, and be done twice. Errors are the driver's.
+func (db *DB) silently(ctx context.Context, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, silentLimit) // a deadline is what the driver waits to
+	defer cancel()
+	return db.conn.Exec(ctx, statement)
+}
+
 // Ping says whether the server answers.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.conn.Ping(ctx); err != nil {

@@ -240,7 +240,7 @@ func (db *DB) Purge(ctx context.Context) error {
 	})
 	for _, table := range tables {
 		if err == nil {
-			err = db.conn.Exec(params(ctx, clickhouse.Parameters{"table": table}), "ALTER TABLE {table:Identifier} APPLY DELETED MASK SETTINGS mutations_sync = 2")
+			err = db.silently(params(ctx, clickhouse.Parameters{"table": table}), "ALTER TABLE {table:Identifier} APPLY DELETED MASK SETTINGS mutations_sync = 2")
 		}
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func (db *DB) removePhones(ctx context.Context, org leadevents.OrgID, entries []
 			continue
 		}
 		statement := clickhouse.Context(params(ctx, ofEntries(org, entries)), clickhouse.WithSettings(clickhouse.Settings{"lightweight_deletes_sync": 2}))
-		if err := db.conn.Exec(statement, "DELETE FROM "+table+" WHERE "+ofJournaled); err != nil {
+		if err := db.silently(statement, "DELETE FROM "+table+" WHERE "+ofJournaled); err != nil {
 			return unavailable(fmt.Errorf("erase from %s: %w", table, err))
 		}
 	}
@@ -138,7 +138,7 @@ func (db *DB) blankRejects(ctx context.Context, org leadevents.OrgID, entries []
 	for err == nil && len(batches) > 0 {
 		n := min(len(batches), maxSwept)
 		p := clickhouse.Parameters{"organization": org.String(), "batches": parameterNumbers(batches[:n]), "positions": parameterNumbers(positions[:n])}
-		err = db.conn.Exec(params(ctx, p), "ALTER TABLE batch_rejects UPDATE phone = NULL WHERE "+ofOrganization+
+		err = db.silently(params(ctx, p), "ALTER TABLE batch_rejects UPDATE phone = NULL WHERE "+ofOrganization+
 			" AND (batch_id, toUInt64(position)) IN arrayZip({batches:Array(UInt64)}, {positions:Array(UInt64)}) SETTINGS mutations_sync = 2")
 		batches, positions = batches[n:], positions[n:]
 	}
@@ -170,7 +170,7 @@ func (db *DB) RecountLayers(ctx context.Context, org leadevents.OrgID, layers []
 		numbers[i] = counts[layer]
 	}
 	p["counts"] = parameterNumbers(numbers)
-	err = db.conn.Exec(params(ctx, p), "ALTER TABLE audience_layers UPDATE leads = transform(layer, {layers:Array(UInt64)}, {counts:Array(UInt64)}, leads) WHERE "+
+	err = db.silently(params(ctx, p), "ALTER TABLE audience_layers UPDATE leads = transform(layer, {layers:Array(UInt64)}, {counts:Array(UInt64)}, leads) WHERE "+
 		ofOrganization+" AND layer IN {layers:Array(UInt64)} AND leads != transform(layer, {layers:Array(UInt64)}, {counts:Array(UInt64)}, leads) SETTINGS mutations_sync = 2")
 	if err != nil {
 		return unavailable(fmt.Errorf("count %d layers anew: %w", len(layers), err))
@@ -201,7 +201,7 @@ func (db *DB) RehashLists(ctx context.Context, org leadevents.OrgID, lists []uin
 		}
 		for _, mode := range []string{"", string(audience.Include), string(audience.Exclude)} {
 			p["mode"], p["hash"], p["leads"] = mode, hexOf(audience.HashLeads(mode, phones, ids)), strconv.Itoa(len(phones)+len(ids))
-			err := db.conn.Exec(params(ctx, p), "ALTER TABLE sends UPDATE list_hash = unhex({hash:String}), list_leads = {leads:UInt64} WHERE "+ofOrganization+
+			err := db.silently(params(ctx, p), "ALTER TABLE sends UPDATE list_hash = unhex({hash:String}), list_leads = {leads:UInt64} WHERE "+ofOrganization+
 				" AND (list_id = {list:UInt64} OR phones = {list:UInt64}) AND list_mode = {mode:String} AND list_leads != {leads:UInt64} SETTINGS mutations_sync = 2")
 			if err != nil {
 				return unavailable(fmt.Errorf("hash list %d anew: %w", list, err))
@@ -213,7 +213,7 @@ func (db *DB) RehashLists(ctx context.Context, org leadevents.OrgID, lists []uin
 
 // BlankPhones takes the phones of entries out of the journal.
 func (db *DB) BlankPhones(ctx context.Context, org leadevents.OrgID, entries []uint64) error {
-	err := db.conn.Exec(params(ctx, ofEntries(org, entries)), "ALTER TABLE journal UPDATE phone = 0 WHERE "+ofOrganization+" AND entry IN {entries:Array(UInt64)} AND phone != 0 SETTINGS mutations_sync = 2")
+	err := db.silently(params(ctx, ofEntries(org, entries)), "ALTER TABLE journal UPDATE phone = 0 WHERE "+ofOrganization+" AND entry IN {entries:Array(UInt64)} AND phone != 0 SETTINGS mutations_sync = 2")
 	if err != nil {
 		return unavailable(fmt.Errorf("take %d phones out of the journal: %w", len(entries), err))
 	}

@@ -184,7 +184,7 @@ func (db *DB) AddStates(ctx context.Context, org leadevents.OrgID, s reconcile.S
 // DropStates implements reconcile.Store.
 func (db *DB) DropStates(ctx context.Context, org leadevents.OrgID, s reconcile.Slice) error {
 	ctx = clickhouse.Context(params(ctx, ofSliceOf(org, s)), clickhouse.WithSettings(clickhouse.Settings{"lightweight_deletes_sync": 2}))
-	if err := db.conn.Exec(ctx, sqlText("states_drop")); err != nil {
+	if err := db.silently(ctx, sqlText("states_drop")); err != nil {
 		return unavailable(fmt.Errorf("remove states that reach too far: %w", err))
 	}
 	return nil

@@ -84,7 +84,7 @@ func (db *DB) Expire(ctx context.Context, org leadevents.OrgID, eventType string
 		if s.change != "" {
 			text = "ALTER TABLE " + s.table + " " + s.change + " WHERE " + s.where
 		}
-		if err := db.conn.Exec(statement, text); err != nil {
+		if err := db.silently(statement, text); err != nil {
 			return removed, unavailable(fmt.Errorf("remove expired rows of %s: %w", s.table, err))
 		}
 		if i == 0 {

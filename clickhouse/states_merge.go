@@ -37,7 +37,7 @@ func (db *DB) mergeStates(ctx context.Context, worth uint64) (merged bool, err e
 		return false, nil
 	}
 	// Where some parts are being merged this does nothing, which is no error.
-	if err := db.conn.Exec(ctx, "OPTIMIZE TABLE lead_states FINAL SETTINGS optimize_throw_if_noop = 0"); err != nil {
+	if err := db.silently(ctx, "OPTIMIZE TABLE lead_states FINAL SETTINGS optimize_throw_if_noop = 0"); err != nil {
 		return false, unavailable(fmt.Errorf("merge the states: %w", err))
 	}
 	return true, nil

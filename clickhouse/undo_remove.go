@@ -56,7 +56,7 @@ func (db *DB) RemoveUndone(ctx context.Context, org leadevents.OrgID, of []journ
 
 func (db *DB) undoDelete(ctx context.Context, table, where string, p clickhouse.Parameters) error {
 	statement := clickhouse.Context(params(ctx, p), clickhouse.WithSettings(clickhouse.Settings{"lightweight_deletes_sync": 2}))
-	if err := db.conn.Exec(statement, "DELETE FROM "+table+" WHERE "+where); err != nil {
+	if err := db.silently(statement, "DELETE FROM "+table+" WHERE "+where); err != nil {
 		return unavailable(fmt.Errorf("undo in %s: %w", table, err))
 	}
 	return nil
