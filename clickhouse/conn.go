@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -167,6 +168,38 @@ func secure(ctx context.Context, conn net.Conn, cfg *tls.Config, addr string) (n
 	}
 	return over, nil
 }
+
+// SyscallConn implements syscall.Conn, by which the driver looks whether a connection is still good
+// before it uses it again: one that is closed here lives on beneath until the server has closed it.
+func (c *politeConn) SyscallConn() (syscall.RawConn, error) {
+	if c.isClosed() {
+		return nil, net.ErrClosed
+	}
+	return c.TCPConn.SyscallConn()
+}
+
+// untilSent is a context for a batch, which ends with ctx until sent is called, and not any more after it.
+// clickhouse-go (2.50) closes the connection of a batch when its context ends, and where that
+// ends just after Send has returned, as every one does that is cancelled by a defer, it may do so when the
+// connection is back in the pool, and in use for another query: that one failed with "use of
+// closed network connection", now and then on a machine that is busy.
+func untilSent(ctx context.Context) (until context.Context, sent func()) {
+	until, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	if at, ok := ctx.Deadline(); ok {
+		until = deadlined{until, at}
+	}
+	return until, func() { stop() }
+}
+
+// deadlined has a deadline that its driver's reads and writes are given; what ends it is another.
+type deadlined struct {
+	context.Context
+	at time.Time
+}
+
+// Deadline implements context.Context.
+func (d deadlined) Deadline() (time.Time, bool) { return d.at, true }
 
 // Close implements net.Conn: reads and writes that wait end at once.
 func (c *politeConn) Close() error {

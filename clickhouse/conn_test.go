@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,6 +59,9 @@ func TestClosedConnectionsAreNotReset(t *testing.T) {
 		}
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a read after the close: %v", err)
+		}
+		if _, err := conn.(syscall.Conn).SyscallConn(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the driver takes it for a good one: %v", err)
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("%d bytes unread: the server has seen %v", unread, err)
@@ -247,5 +252,34 @@ func TestTheEngineOutlivesConnectionsThatAreClosedEarly(t *testing.T) {
 	lingering.wait()
 	if _, err := engine.Exec(t.Context(), "SELECT 1"); err != nil || engine.Endpoint().PID != before.PID {
 		t.Errorf("the engine was process %d and is %d: %v", before.PID, engine.Endpoint().PID, err)
+	}
+}
+
+// What ends after a batch was sent does not end its context, by which the driver would close a connection that
+// is another query's by then; before it, it does.
+func TestABatchThatWasSentIsNotInterrupted(t *testing.T) {
+	type key struct{}
+	for _, sentFirst := range []bool{true, false} {
+		parent, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, 1), time.Hour)
+		until, sent := untilSent(parent)
+		want, _ := parent.Deadline()
+		if at, ok := until.Deadline(); !ok || !at.Equal(want) || until.Value(key{}) != 1 {
+			t.Errorf("a deadline of %s (%t), want %s; the value %v", at, ok, want, until.Value(key{}))
+		}
+		if sentFirst {
+			sent()
+		}
+		cancel()
+		select {
+		case <-until.Done():
+			if sentFirst {
+				t.Error("a batch that was sent is interrupted")
+			}
+		case <-time.After(map[bool]time.Duration{true: 50 * time.Millisecond, false: time.Minute}[sentFirst]):
+			if !sentFirst {
+				t.Error("a batch that is being sent goes on when its context has ended")
+			}
+		}
+		sent()
 	}
 }
