@@ -66,6 +66,9 @@ GOTEST = go test -vet=off -ldflags=-s -timeout $(TIMEOUT)
 # So -race takes less of it (-short), and without it all is read.
 READS = ./ingest/backfill
 
+# These come after what is raced, which ends first.
+AFTER = ./cmd/leadevents
+
 # One test runner over two runs of go test, so that one summary closes both. They run
 # beside each other: one after the other, the last packages of each left a core to wait for the
 # clocks of tests. What one prints is kept until the other has ended, for lines of two may not mix.
@@ -73,10 +76,11 @@ READS = ./ingest/backfill
 test: build redis valgrind ## all tests, from a fresh machine; a summary closes it
 	@export TMPDIR=$$(.ci/tmpdir); go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
 		failed=0; \
-		all=$$(go list ./...); raced=$$(go list $(RACE)); \
+		all=$$(go list ./...); raced=$$(go list $(RACE)); after=$$(go list $(AFTER)); \
 		kept=$$(mktemp); trap "rm -f $$kept" EXIT; \
-		$(GOTEST) -p 1 -json $$(comm -23 <(sort <<<"$$all") <(sort <<<"$$raced")) $(READS) >"$$kept" & \
+		$(GOTEST) -p 1 -json $$(comm -23 <(sort <<<"$$all") <(printf "%s\n" $$raced $$after | sort)) $(READS) >"$$kept" & \
 		$(GOTEST) -p 2 -json -race -short $$raced || failed=1; \
+		$(GOTEST) -p 1 -json $$after || failed=1; \
 		wait $$! || failed=1; \
 		cat "$$kept"; \
 		exit $$failed'
