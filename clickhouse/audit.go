@@ -16,9 +16,7 @@ import (
 // AppendAudit adds an entry to an organization's audit log, on the disk when it
 // returns (audit.Store). This and AuditEntries are all that touches its table.
 func (db *DB) AppendAudit(ctx context.Context, org leadevents.OrgID, e audit.Entry) error {
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO audit_log (organization_id, at, entry, outcome, action, actor_type, actor_id, object, detail, client, request_id)")
+	batch, err := db.batch(ctx, "INSERT INTO audit_log (organization_id, at, entry, outcome, action, actor_type, actor_id, object, detail, client, request_id)")
 	if err == nil {
 		client := ""
 		if e.Actor.Client.IsValid() {

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // lingerLimit is how long a closed connection waits for the server to close its
@@ -190,6 +192,29 @@ func untilSent(ctx context.Context) (until context.Context, sent func()) {
 		until = deadlined{until, at}
 	}
 	return until, func() { stop() }
+}
+
+// batch begins an insert; every insert of columns or rows begins here.
+func (db *DB) batch(ctx context.Context, statement string) (driver.Batch, error) {
+	ctx, sent := untilSent(ctx)
+	batch, err := db.conn.PrepareBatch(ctx, statement)
+	if err != nil {
+		sent()
+		return nil, err
+	}
+	return sending{batch, sent}, nil
+}
+
+// sending is a batch that says when it has been sent.
+type sending struct {
+	driver.Batch
+	sent func()
+}
+
+// Send implements driver.Batch.
+func (s sending) Send() error {
+	defer s.sent()
+	return s.Batch.Send()
 }
 
 // deadlined has a deadline that its driver's reads and writes are given; what ends it is another.

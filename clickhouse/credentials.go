@@ -198,9 +198,7 @@ func (c *Credentials) insert(ctx context.Context, statement string, rows int, ro
 		// Equal blocks are not one block: two counts of the same uses add up.
 		"insert_deduplicate": 0,
 	}))
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := c.db.conn.PrepareBatch(ctx, statement)
+	batch, err := c.db.batch(ctx, statement)
 	if err != nil {
 		return unavailable(fmt.Errorf("prepare %q: %w", statement, err))
 	}

@@ -40,9 +40,7 @@ func (db *DB) InsertEvents(ctx context.Context, rows *leadevents.Rows, token, qu
 			// clickhouse-go's LowCardinality goes through reflection row by row.
 			"low_cardinality_allow_in_native_format": 0,
 		}))
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(ctx, insertEvents)
+	batch, err := db.batch(ctx, insertEvents)
 	if err != nil {
 		return refusedOr(fmt.Errorf("prepare the insert of %d rows: %w", rows.Len(), err))
 	}

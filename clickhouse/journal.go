@@ -24,9 +24,7 @@ func (db *DB) AppendJournal(ctx context.Context, org leadevents.OrgID, records .
 	if len(records) == 0 {
 		return nil
 	}
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(waited(ctx), "INSERT INTO journal (organization_id, entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists, batch_id, event_type, run_id)")
+	batch, err := db.batch(waited(ctx), "INSERT INTO journal (organization_id, entry, kind, step, pass, phone, key_id, sieve, sum, counts, layers, lists, batch_id, event_type, run_id)")
 	for i := range records {
 		r := &records[i]
 		if err == nil {

@@ -24,9 +24,7 @@ func waited(ctx context.Context) context.Context {
 
 // insertColumns inserts whole columns, in the order of the statement.
 func (db *DB) insertColumns(ctx context.Context, statement string, columns ...any) error {
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(waited(ctx), statement)
+	batch, err := db.batch(waited(ctx), statement)
 	if err != nil {
 		return fmt.Errorf("prepare %q: %w", statement, err)
 	}

@@ -30,9 +30,7 @@ func (db *DB) RetentionRecords(ctx context.Context, org leadevents.OrgID) (all [
 
 // PutRetention writes rules, in one block: all of them or none.
 func (db *DB) PutRetention(ctx context.Context, records []retention.Record) error {
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(waited(ctx), "INSERT INTO retention (organization_id, every_type, event_type, days, version)")
+	batch, err := db.batch(waited(ctx), "INSERT INTO retention (organization_id, every_type, event_type, days, version)")
 	for _, r := range records {
 		if err == nil {
 			err = batch.Append(uint64(r.Org), r.EveryType, r.EventType, int32(r.Days), r.Version)

@@ -95,9 +95,7 @@ func (db *DB) AddSendEntry(ctx context.Context, org leadevents.OrgID, id string,
 	case audience.SendDone:
 		totals = append([]uint64{e.Totals.Total, e.Totals.Kept, e.Totals.DroppedByList}, e.Totals.DroppedByFilters...)
 	}
-	ctx, sent := untilSent(ctx)
-	defer sent()
-	batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO sends (organization_id, send_id, sequence, entry, kind, campaign_id, audience, phones, event_filters, fire_at, "+
+	batch, err := db.batch(ctx, "INSERT INTO sends (organization_id, send_id, sequence, entry, kind, campaign_id, audience, phones, event_filters, fire_at, "+
 		"list_id, list_mode, list_hash, list_leads, definition, list, run, as_of, totals, reason)")
 	if err == nil {
 		err = batch.Append(uint64(org), id, e.Sequence, e.ID, string(e.Kind), d.CampaignID, reference, d.Phones, filters, fireAt.Time(),
