@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,10 +151,18 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 	}
 	d := newDisplay(cmd, b.json)
 	b.config.Say = d.say
-	stopped := context.AfterFunc(ctx, func() {
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(said)
 		d.say("Stopping: what is in flight is waited for. Ctrl-C again ends at once.")
 	})
-	defer stopped()
+	// A run that has nothing in flight ends before that is said; it is said first all the same.
+	afterStopping := sync.OnceFunc(func() {
+		if !stop() {
+			<-said
+		}
+	})
+	defer afterStopping()
 	if b.config.Organization, err = b.organizationOf(ctx, cmd); err != nil {
 		return err
 	}
@@ -178,6 +187,7 @@ func (b *backfilling) load(cmd *cobra.Command, args []string) (err error) {
 	debug.SetMemoryLimit(memoryAim)
 	d.begin(runner.Progress)
 	err = runner.Go(ctx)
+	afterStopping()
 	d.end()
 	switch {
 	case b.config.DryRun && err == nil:

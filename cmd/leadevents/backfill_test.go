@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -245,6 +246,26 @@ func TestABackfillThatIsStartedBeforeItsServerWaits(t *testing.T) {
 				t.Errorf("it said %s%s", said.String(), out.String())
 			}
 		})
+	}
+}
+
+// A backfill that is stopped while it has nothing in flight ends at once, and has said why all the same.
+func TestAStopThatTakesNoTimeIsSaid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "events.csv")
+	if err := os.WriteFile(file, []byte("phone,occurred_at\n+15551234567,2026-05-12T18:34:00Z\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, signalled := context.WithCancel(t.Context())
+	signalled()
+	for range 200 { // which comes first is the scheduler's choice
+		var said heard
+		root := newRoot()
+		root.SetOut(io.Discard)
+		root.SetErr(&said)
+		root.SetArgs([]string{"backfill", file, "--event-type", "a", "--url", "http://127.0.0.1:1", "--key", "k"})
+		if err := root.ExecuteContext(ctx); err == nil || !strings.Contains(said.String(), "Stopping: ") {
+			t.Fatalf("%v, and it said %q", err, said.String())
+		}
 	}
 }
 
