@@ -186,12 +186,13 @@ func TestEveryTimeZoneIsWrittenOut(t *testing.T) {
 }
 
 // tryZone calls name with a computed zone at place and everything else beside it, until
-// one call reads the zone; that the judge must refuse.
-func (e engine) tryZone(name, zone string, place int, given []string, count int, beside []string, found *atomic.Int64) bool {
+// one call reads the zone; that the judge must refuse. done says that no other arguments
+// need be tried: the zone was read, or the engine takes no such number of them.
+func (e engine) tryZone(name, zone string, place int, given []string, count int, beside []string, found *atomic.Int64) (done bool) {
 	if len(given) == count {
 		whole := "SELECT " + name + "(" + strings.Join(given, ", ") + ")"
 		if _, body := e.ask(whole, whole); !strings.Contains(body, "Cannot load time zone Nowhere") {
-			return false
+			return wrongNumber.MatchString(body)
 		}
 		found.Add(1)
 		if err := e.verdict(whole); leadevents.KindOf(err) != leadevents.InvalidQuery {
@@ -209,6 +210,9 @@ func (e engine) tryZone(name, zone string, place int, given []string, count int,
 	}
 	return false
 }
+
+// wrongNumber is how the engine says that a function takes more arguments, or fewer.
+var wrongNumber = regexp.MustCompile(`NUMBER_OF_ARGUMENTS_DOESNT_MATCH|TOO_(MANY|FEW)_ARGUMENTS_FOR_FUNCTION`)
 
 // Every function of the engine is in functions.txt, allowed or refused, and none twice.
 func TestEveryFunctionIsJudged(t *testing.T) {
