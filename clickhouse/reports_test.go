@@ -430,9 +430,10 @@ func TestReportsAreBounded(t *testing.T) {
 	if err := db.conn.Exec(t.Context(), `INSERT INTO lead_events SELECT 7, 'b', number, fromUnixTimestamp64Milli(1750000000001 + number, 'UTC'), '{}', now64(3), 1 FROM numbers(3000000)`); err != nil {
 		t.Fatal(err)
 	}
-	small := open(ReportConfig{Memory: 300 << 20})
+	const patience = 5 * time.Minute // beside the tests of other packages the default was over now and then
+	small := open(ReportConfig{Memory: 300 << 20, Timeout: patience})
 	span := report.Range{From: 1_750_000_000_000, To: 1_750_000_000_000 + 50*3600*1000}
-	ways, err := open(ReportConfig{Memory: 440 << 20}).Funnel(t.Context(), 7, report.Funnel{Range: span, Steps: []report.Selection{{EventType: "a"}, {EventType: "b"}}, Minutes: 10})
+	ways, err := open(ReportConfig{Memory: 440 << 20, Timeout: patience}).Funnel(t.Context(), 7, report.Funnel{Range: span, Steps: []report.Selection{{EventType: "a"}, {EventType: "b"}}, Minutes: 10})
 	if err != nil || ways.Steps[1].Leads != 3_000_000 {
 		t.Errorf("a funnel: %+v, %v", ways.Steps, err)
 	}
