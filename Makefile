@@ -71,9 +71,9 @@ READS = ./ingest/backfill
 # These come after what is raced, which ends first.
 AFTER = ./cmd/leadevents
 
-# One test runner over two runs of go test, so that one summary closes both. They run
-# beside each other: one after the other, the last packages of each left a core to wait for the
-# clocks of tests. What one prints is kept until the other has ended, for lines of two may not mix.
+# One test runner over all runs of go test, so that one summary closes them. What is not raced runs
+# beside the rest: one after the other, the last packages of each left a core to wait for the
+# clocks of tests. What it prints is kept until the rest has ended, for lines of two may not mix.
 .PHONY: test
 test: build redis valgrind ## all tests, from a fresh machine; a summary closes it
 	@export TMPDIR=$$(.ci/tmpdir); go tool gotestsum --format pkgname --format-hide-empty-pkg --raw-command -- bash -c '\
