@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -54,8 +55,8 @@ func (r *report) append(file, name string) error {
 	if err != nil {
 		return fmt.Errorf("open the results (run from the repository's root): %w", err)
 	}
-	_, err = fmt.Fprintf(f, "\n## %s, %s\n\n`%s` at commit %s; %s; %s, %s.\n%s",
-		name, time.Now().UTC().Format("2006-01-02 15:04 UTC"), command(), commit(), machine(),
+	_, err = fmt.Fprintf(f, "\n## %s, %s\n\n`%s` at commit %s; %s, stores on %s; %s, %s.\n%s",
+		name, time.Now().UTC().Format("2006-01-02 15:04 UTC"), command(), commit(), machine(), disk(os.TempDir()),
 		strings.Join(append([]string{runtime.Version()}, r.versions...), ", "), load(), strings.TrimRight(r.text.String(), "\n")+"\n")
 	if err != nil {
 		_ = f.Close()
@@ -104,6 +105,37 @@ func machine() string {
 		model = m
 	}
 	return fmt.Sprintf("%d cores (%s), %s, %s/%s", runtime.NumCPU(), model, memory, runtime.GOOS, runtime.GOARCH)
+}
+
+// disk is the file system of a folder. An ext4 without a journal is called so, for it looks
+// through all files that were deleted within the last minute before it makes one: merges,
+// which delete parts, then make inserts slow (README.md).
+func disk(folder string) string {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return "an unknown file system"
+	}
+	var at, device, kind string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !inside(folder, fields[1]) || len(fields[1]) < len(at) {
+			continue
+		}
+		device, at, kind = fields[0], fields[1], fields[2]
+	}
+	if kind == "ext4" {
+		journals, err := filepath.Glob("/proc/fs/jbd2/" + filepath.Base(device) + "-*")
+		if err == nil && len(journals) == 0 {
+			return "ext4 without a journal"
+		}
+	}
+	return kind
+}
+
+// inside says whether a path is a folder or in it.
+func inside(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // load says what else kept the machine busy, ourselves included.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -171,6 +172,12 @@ func (db *DB) countRows(ctx context.Context, org leadevents.OrgID, t report.Time
 	q := db.newReport(org, t.Range)
 	q.parameters["type"] = parameterText(eventType)
 	q.parameters["width"] = strconv.FormatInt(width, 10)
+	// Hours within 62 days, and days within the 130 years that events may lie in, fit 32 bits
+	// so: 2^32 times 128 ms are 17 years, times 1,024 ms they are 139.
+	shift := bits.TrailingZeros64(uint64(width))
+	q.parameters["base"] = strconv.FormatInt(int64(t.From)-int64(t.From)%width, 10)
+	q.parameters["shift"] = strconv.Itoa(shift)
+	q.parameters["unit"] = strconv.FormatInt(width>>shift, 10)
 	// Intervals of hours that are within granules, or hold whole ones, need no second group.
 	start := q.start(occurredAt, starts)
 	if t.Interval != report.Minute && !slices.ContainsFunc(starts, func(s leadevents.Millis) bool { return int64(s)%width != 0 }) {
