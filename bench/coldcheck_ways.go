@@ -45,6 +45,8 @@ func coldWays(keys *coldKeys, conn driver.Conn, ours *store.DB) []way {
 		external("IN, keys sorted first", coldSelect+in, sorted, nil),
 		external("IN, and times between the first and the last", coldSelect+in+strings.ReplaceAll(keys.between(), "e.", ""), asSent, nil),
 		external("IN, and PREWHERE occurred_at IN", strings.Replace(coldSelect, "WHERE", "PREWHERE", 1)+"occurred_at IN (SELECT occurred_at FROM keys) WHERE "+in, asSent, nil),
+		external("IN in PREWHERE, before organization and type", prewhere(in), asSent, nil),
+		external("IN, and PREWHERE occurred_at IN, before organization and type", prewhere("occurred_at IN (SELECT occurred_at FROM keys)")+" AND "+in, asSent, nil),
 		external("IN, smaller blocks (max_block_size 8192)", coldSelect+in, asSent, clickhouse.Settings{"max_block_size": 8192}),
 		external("IN, one thread", coldSelect+in, asSent, clickhouse.Settings{"max_threads": 1}),
 		external("semi join", fmt.Sprintf(join, "LEFT SEMI", coldOrg, coldType), asSent, nil),
@@ -58,6 +60,12 @@ func coldWays(keys *coldKeys, conn driver.Conn, ours *store.DB) []way {
 			return perPartition(ctx, id, conn, keys)
 		}},
 	}
+}
+
+// prewhere reads the columns of a condition first, and those of the organization and the
+// type of what is left.
+func prewhere(condition string) string {
+	return strings.TrimSuffix(strings.Replace(coldSelect, "WHERE", "PREWHERE "+condition+" WHERE", 1), " AND ")
 }
 
 // between bounds the times by what the sender of the keys knows.
