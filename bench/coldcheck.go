@@ -153,13 +153,13 @@ func sampleKeys(ctx context.Context, conn driver.Conn, now leadevents.Millis, da
 			return nil, fmt.Errorf("sample keys: %w", err)
 		}
 		keys.phones, keys.occurredAt = append(keys.phones, phone), append(keys.occurredAt, at+1)
-		if keys.len() < callRows && stored > 0 {
+		if stored > 0 {
 			keys.phones, keys.occurredAt = append(keys.phones, phone), append(keys.occurredAt, at)
 			stored--
 		}
 	}
 	if keys.len() != callRows {
-		return nil, fmt.Errorf("too few keys are stored in %d days: more --rows are needed", days)
+		return nil, fmt.Errorf("only %d of %d keys could be made of what is stored in %d days: more --rows are needed", keys.len(), callRows, days)
 	}
 	return keys.pick(rand.New(rand.NewPCG(1, 1)).Perm(callRows)), rows.Err()
 }

@@ -143,7 +143,7 @@ func (e *experiment) sampleKeys(ctx context.Context, daysAgo, days int) (*keys, 
 	return k, rows.Err()
 }
 
-// coldCheck is the query of the write path (clickhouse/sql/keys_find.sql).
+// coldCheck is the query of the write path (clickhouse/sql/keys_find.sql) for keys of few days.
 func (e *experiment) coldCheck(ctx context.Context, v *variant, k *keys) error {
 	table, err := ext.NewTable("keys", ext.Column("occurred_at", "DateTime64(3, 'UTC')"), ext.Column("phone", "UInt64"))
 	if err != nil {

@@ -1,5 +1,6 @@
 -- Which of these keys are stored with other metadata than they came with, told by hash? The
--- look-up is that of keys_find; only what differs is answered.
+-- look-up is that of keys_find, as it is for keys of few days, since all of these are stored; only
+-- what differs is answered.
 SELECT occurred_at, phone, xxHash64(metadata)
 FROM lead_events
 WHERE organization_id = {organization:UInt64}

@@ -1,6 +1,6 @@
 -- What takes a part for each group of small calls (some forty a second under load) was merged
 -- as soon as five parts lay beside each other, into one of a few thousand rows, which was
--- merged again with the next four: 63 rows written for each that came in, and half of
+-- merged again with the next four: 63 rows written for each that came in, and two fifths of
 -- ClickHouse's processor time (`loadgen post --batch 1 --concurrency 64`, system.events). With ten
 -- it is 13; with twenty 9, but no less processor time, and more parts for whoever reads. Where a
 -- partition has more than ten parts, or they are old, fewer at a time are enough, as before.
